@@ -1,0 +1,59 @@
+# Everything a developer, an operator or CI runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PORT ?= 8443
+ROLE ?= operator
+BIN := target/debug
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## All programs, in debug
+	$(CARGO) build --locked --workspace --bins
+
+.PHONY: demo
+demo: build ## Four services and a partner on SQLite: the six flows and the refusals
+	@$(BIN)/devmesh demo
+
+.PHONY: run
+run: build ## The same mesh left running; PORT=0 picks free ports
+	@exec $(BIN)/devmesh run --port $(PORT)
+
+$(BIN)/devmesh:
+	$(CARGO) build --locked --workspace --bins
+
+.PHONY: face
+face: $(BIN)/devmesh ## Another picture of the running mesh's resident in FACE_FILE
+	@$(BIN)/devmesh face
+
+.PHONY: cert
+cert: $(BIN)/devmesh ## An operator's certificate for the running mesh: ROLE=viewer|operator|privacy
+	@$(BIN)/devmesh cert --role $(ROLE)
+
+.PHONY: test
+test: lint ## Format, lint and test everything
+	scripts/tools.sh postgres
+	$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: ## rustfmt, clippy, buf, cargo-deny, the chart, paths in the docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	scripts/tools.sh buf cargo-deny
+	.tools/bin/buf lint
+	PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) deny check bans licenses sources
+	scripts/lint-chart.sh
+	scripts/lint-docs.py --self-test
+	scripts/lint-docs.py
+
+.PHONY: fmt
+fmt: ## Format
+	$(CARGO) fmt --all
+
+.PHONY: chart
+chart: ## Lint and render the Helm chart
+	scripts/lint-chart.sh

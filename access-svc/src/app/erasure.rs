@@ -1,0 +1,43 @@
+//! Final deletion of a resident: a sequence that a crash or an absent service
+//! interrupts and that is finished later.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    error::{Error, Noun},
+    store::ErasedCounts,
+};
+
+pub(crate) struct Erased {
+    pub(crate) at: Timestamp,
+    pub(crate) templates: u32,
+    pub(crate) counts: ErasedCounts,
+}
+
+impl App {
+    /// Rights end first, durably; then the biometrics; then key and rows.
+    pub(crate) async fn erase_resident(&self, id: Uuid) -> Result<Erased, Error> {
+        let store = &self.parts.store;
+        let subject = store
+            .begin_erasure(id)
+            .await?
+            .ok_or(Error::NotFound(Noun::Resident))?;
+        let templates = self.parts.biometric.erase(subject).await?;
+        let counts = store.finish_erasure(id).await?;
+        tracing::info!("a resident was erased");
+        Ok(Erased {
+            at: self.parts.clock.now(),
+            templates,
+            counts,
+        })
+    }
+
+    pub(super) async fn finish_erasures(&self) -> Result<(), Error> {
+        for id in self.parts.store.unfinished_erasures().await? {
+            self.erase_resident(id).await?;
+        }
+        Ok(())
+    }
+}

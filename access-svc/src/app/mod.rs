@@ -1,0 +1,45 @@
+//! The use cases.
+
+mod erasure;
+mod event;
+mod housekeeping;
+mod opening;
+mod registry;
+mod subject;
+mod verifier;
+
+use std::{sync::Arc, time::Duration};
+
+use mesh::Clock;
+pub(crate) use opening::{Evidence, OpenRequest};
+pub(crate) use registry::{NewGrant, NewResident};
+pub(crate) use subject::{Context, Described};
+pub(crate) use verifier::Verifier;
+
+use crate::{
+    clients::{Biometric, Edge},
+    store::Store,
+};
+
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) verifier: Verifier,
+    pub(crate) biometric: Biometric,
+    pub(crate) edge: Edge,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How long after its decision a command may still be sent.
+    pub(crate) command_expiry: Duration,
+}
+
+#[derive(Clone)]
+pub(crate) struct App {
+    parts: Arc<Parts>,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+}

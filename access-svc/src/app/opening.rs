@@ -1,0 +1,406 @@
+//! One request to open: who asks, who stands there, whether it opens, and what
+//! became of the command. The order of checks is the partners' contract.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::context::CallContext;
+use propdev_proto::biometric::FaceVector;
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    domain::{
+        decision::{self, Facts, ResidentFacts},
+        device::{Device, DeviceKind, Means},
+        opening::{Command, CommandStatus, Opening},
+        plate::Plate,
+        token::Bearer,
+    },
+    error::{Error, Noun},
+    store::{Commit, Committed, Idempotency, Page, Probe, Resident, Seen},
+};
+
+/// How old a picture may be, and how far a camera's clock may run ahead.
+const EVIDENCE_AGE: SignedDuration = SignedDuration::from_secs(30);
+/// How often a repeat looks whether the first request has ended.
+const POLL: Duration = Duration::from_millis(25);
+/// Kept back from the deadline, to answer `in_progress` in time.
+const POLL_RESERVE: Duration = Duration::from_millis(500);
+
+pub(crate) enum Evidence {
+    None,
+    Face(FaceVector),
+    Plate {
+        number: zeroize::Zeroizing<String>,
+        country: String,
+    },
+    /// The edge could not read the body.
+    Fault {
+        reason: String,
+        detail: String,
+    },
+}
+
+pub(crate) struct OpenRequest {
+    pub(crate) token: zeroize::Zeroizing<String>,
+    pub(crate) kind: DeviceKind,
+    pub(crate) device_id: String,
+    pub(crate) evidence: Evidence,
+    pub(crate) captured_at: Option<Timestamp>,
+    /// SHA-256 of the body.
+    pub(crate) body_digest: Vec<u8>,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+pub(crate) struct Opened {
+    pub(crate) opening: Opening,
+    pub(crate) replayed: bool,
+}
+
+/// Who was recognised, and what the recognition uses up.
+struct Recognised {
+    resident: Option<Resident>,
+    use_key: Option<String>,
+}
+
+impl App {
+    pub(crate) async fn open(&self, request: OpenRequest) -> Result<Opened, Error> {
+        let bearer = self.parts.verifier.verify(&request.token).await?;
+        if !bearer.has_scope(request.kind.scope())
+            || bearer
+                .device
+                .as_ref()
+                .is_some_and(|id| *id != request.device_id)
+        {
+            return Err(Error::InsufficientScope);
+        }
+        let device = self
+            .visible_device(bearer.partner, &bearer.sites, &request.device_id)
+            .await?;
+        if device.kind != request.kind {
+            return Err(Error::NotFound(Noun::Device));
+        }
+        check_body(&bearer, &request)?;
+
+        let idempotency = self.idempotency(&bearer, &request);
+        if let Some(idempotency) = &idempotency
+            && let Some(repeat) = self.repeat(idempotency).await?
+        {
+            return Ok(repeat);
+        }
+        // Twice at most: a probe used by a request at the same time is judged
+        // again, as replayed.
+        for _ in 0..2 {
+            let recognised = self.recognise(&bearer, &device, &request).await?;
+            let used_up = recognised.use_key.clone();
+            let opening = self.decide(&bearer, &device, recognised.resident).await?;
+            let commit = Commit {
+                opening: opening.clone(),
+                idempotency: idempotency.clone(),
+                use_key: used_up,
+            };
+            match (self.parts.store.commit_opening(commit).await?, &idempotency) {
+                (Committed::Stored, _) => return self.dispatch(opening).await,
+                (Committed::SameKey, Some(idempotency)) => {
+                    return self.repeat(idempotency).await?.ok_or(Error::InProgress);
+                }
+                (Committed::Used(by), _) if bearer.subject.is_some() => {
+                    return Err(Error::TokenAlreadyUsed(by));
+                }
+                (Committed::SameKey | Committed::Used(_), _) => {}
+            }
+        }
+        Err(Error::InProgress)
+    }
+
+    /// The first answer of this key, once it is there.
+    async fn repeat(&self, idempotency: &Idempotency) -> Result<Option<Opened>, Error> {
+        let store = &self.parts.store;
+        let Some((fingerprint, id)) = store.idempotency(&idempotency.key).await? else {
+            return Ok(None);
+        };
+        if fingerprint != idempotency.fingerprint {
+            return Err(Error::IdempotencyMismatch);
+        }
+        loop {
+            let opening = store
+                .opening(id)
+                .await?
+                .ok_or(Error::Corrupt("idempotency key"))?;
+            let pending = opening.command.as_ref().is_some_and(|command| {
+                command.status == CommandStatus::Pending
+                    && self.parts.clock.now() < command.expires_at
+            });
+            if !pending {
+                return Ok(Some(Opened {
+                    opening,
+                    replayed: true,
+                }));
+            }
+            if CallContext::current().is_none_or(|call| call.remaining() < POLL_RESERVE) {
+                return Err(Error::InProgress);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Scoped to client, path and, for a subject token, the token itself.
+    fn idempotency(&self, bearer: &Bearer, request: &OpenRequest) -> Option<Idempotency> {
+        let name = request.idempotency_key.as_ref()?;
+        let key = &self.parts.store.keys().fingerprint;
+        let jti = bearer.subject.as_ref().map_or("", |_| bearer.jti.as_str());
+        Some(Idempotency {
+            key: key
+                .mac(&[
+                    b"idempotency key",
+                    bearer.client_id.as_bytes(),
+                    request.kind.scope().as_bytes(),
+                    request.device_id.as_bytes(),
+                    jti.as_bytes(),
+                    name.as_bytes(),
+                ])
+                .to_vec(),
+            fingerprint: key
+                .mac(&[b"idempotency body", &request.body_digest])
+                .to_vec(),
+        })
+    }
+
+    async fn recognise(
+        &self,
+        bearer: &Bearer,
+        device: &Device,
+        request: &OpenRequest,
+    ) -> Result<Recognised, Error> {
+        let store = &self.parts.store;
+        if let Some(subject) = &bearer.subject {
+            let use_key = match &subject.evidence {
+                Some(evidence) => evidence_key(evidence),
+                None => format!("jti:{}", bearer.jti),
+            };
+            if let Some(by) = store.used_by(&use_key).await? {
+                return Err(Error::TokenAlreadyUsed(by));
+            }
+            let resident = store
+                .resident_by_pseudonym(&subject.pseudonym, bearer.partner)
+                .await?;
+            return Ok(Recognised {
+                resident,
+                use_key: Some(use_key),
+            });
+        }
+        let fresh = request
+            .captured_at
+            .is_none_or(|time| self.parts.clock.now().duration_since(time).abs() <= EVIDENCE_AGE);
+        match &request.evidence {
+            Evidence::Face(face) => self.recognise_face(bearer, device, face, fresh).await,
+            Evidence::Plate { number, country } => {
+                let plate = Plate::parse(number, country)
+                    .map_err(|error| Error::InvalidPlate(error.to_string()))?;
+                let resident = self.holder_of(&plate, &[device.site]).await?;
+                Ok(Recognised {
+                    resident: resident.filter(|_| fresh),
+                    use_key: None,
+                })
+            }
+            Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
+        }
+    }
+
+    async fn recognise_face(
+        &self,
+        bearer: &Bearer,
+        device: &Device,
+        face: &FaceVector,
+        fresh: bool,
+    ) -> Result<Recognised, Error> {
+        let store = &self.parts.store;
+        let found = self
+            .parts
+            .biometric
+            .identify(face.clone(), device.site)
+            .await?;
+        let seen = store
+            .judge_probe(Probe {
+                mac: found.probe_mac,
+                client_id: bearer.client_id.clone(),
+                at: self.parts.clock.now(),
+            })
+            .await?;
+        let usable = match seen {
+            Seen::Usable(id) => {
+                let key = evidence_key(&id.to_string());
+                store.used_by(&key).await?.is_none().then_some(key)
+            }
+            Seen::Replayed => None,
+        };
+        let Some(use_key) = usable else {
+            tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
+            return Ok(Recognised {
+                resident: None,
+                use_key: None,
+            });
+        };
+        let resident = match found.subject {
+            Some(subject) if fresh => store.resident_by_subject(subject).await?,
+            _ => None,
+        };
+        Ok(Recognised {
+            resident,
+            use_key: Some(use_key),
+        })
+    }
+
+    async fn decide(
+        &self,
+        bearer: &Bearer,
+        device: &Device,
+        resident: Option<Resident>,
+    ) -> Result<Opening, Error> {
+        let store = &self.parts.store;
+        let site = store
+            .site(device.site)
+            .await?
+            .ok_or(Error::Corrupt("device site"))?;
+        let known = match &resident {
+            None => None,
+            Some(resident) => Some(ResidentFacts {
+                suspended: resident.suspended,
+                grants: store.grants_on(resident.id, device.uid).await?,
+                subscription: store
+                    .subscription(resident.id, device.site, device.kind)
+                    .await?,
+            }),
+        };
+        let facts = Facts {
+            lockdown: site.lockdown,
+            device_disabled: device.disabled,
+            zone: device.zone(),
+            resident: known,
+        };
+        let now = self.parts.clock.now();
+        let decision = decision::decide(&facts, now);
+        let expiry = SignedDuration::try_from(self.parts.command_expiry)
+            .map_err(|_| Error::Corrupt("command expiry"))?;
+        Ok(Opening {
+            id: Uuid::now_v7(),
+            partner: device.partner,
+            site: device.site,
+            device_id: device.id.clone(),
+            kind: device.kind,
+            client_id: bearer.client_id.clone(),
+            means: Means::of(device.kind),
+            audit_pseudonym: resident.map(|resident| resident.audit_pseudonym),
+            command: decision.denial.is_none().then(|| Command {
+                id: Uuid::now_v7(),
+                status: CommandStatus::Pending,
+                expires_at: now + expiry,
+            }),
+            denial_code: decision.denial.map(|denial| denial.code().to_owned()),
+            checks: decision.checks,
+            decided_at: now,
+        })
+    }
+
+    /// Sends what was granted. It runs on even if the caller goes away: the
+    /// outcome of a command sent must not be lost.
+    async fn dispatch(&self, opening: Opening) -> Result<Opened, Error> {
+        let app = self.clone();
+        let work = async move {
+            let Some(command) = opening.command.clone() else {
+                return Ok(opening);
+            };
+            let settings = app.parts.store.partner(opening.partner).await?;
+            let version = settings.map_or(0, |partner| partner.settings_version);
+            let status = app.parts.edge.send(&opening, &command, version).await;
+            app.parts.store.record_outcome(opening.id, status).await
+        };
+        let task = match CallContext::current() {
+            Some(context) => tokio::spawn(context.scope(work)),
+            None => tokio::spawn(work),
+        };
+        let opening = task.await.map_err(|_| Error::Corrupt("dispatch"))??;
+        Ok(Opened {
+            opening,
+            replayed: false,
+        })
+    }
+
+    /// For a client-only token of the same partner that has the device's site
+    /// and the scope for its kind.
+    pub(crate) async fn get_opening(&self, token: &str, id: &str) -> Result<Opening, Error> {
+        let bearer = self.parts.verifier.verify(token).await?;
+        if bearer.subject.is_some() {
+            return Err(Error::InsufficientScope);
+        }
+        let absent = || Error::NotFound(Noun::Opening);
+        let id = Uuid::try_parse(id).map_err(|_| absent())?;
+        self.parts
+            .store
+            .opening(id)
+            .await?
+            .filter(|opening| {
+                opening.partner == bearer.partner
+                    && bearer.sites.contains(&opening.site)
+                    && bearer.has_scope(opening.kind.scope())
+            })
+            .ok_or_else(absent)
+    }
+
+    pub(crate) async fn list_openings(
+        &self,
+        partner: Option<Uuid>,
+        device_id: Option<String>,
+        page: Page,
+    ) -> Result<Vec<Opening>, Error> {
+        self.parts
+            .store
+            .list_openings(partner, device_id, page)
+            .await
+    }
+}
+
+fn check_body(bearer: &Bearer, request: &OpenRequest) -> Result<(), Error> {
+    match (&bearer.subject, &request.evidence) {
+        (_, Evidence::Fault { reason, detail }) => Err(Error::Body {
+            reason: reason.clone(),
+            detail: detail.clone(),
+        }),
+        (Some(subject), Evidence::None) => {
+            // The scope has said so already; a token that says otherwise is none of ours.
+            if subject.means == Means::of(request.kind) {
+                Ok(())
+            } else {
+                Err(Error::InsufficientScope)
+            }
+        }
+        (Some(_), _) => Err(Error::ConflictingSubject),
+        (None, Evidence::None) => Err(Error::EvidenceRequired),
+        (None, Evidence::Face(_)) => permitted(bearer, request, Means::Face),
+        (None, Evidence::Plate { number, country }) => {
+            permitted(bearer, request, Means::Plate)?;
+            Plate::parse(number, country)
+                .map(drop)
+                .map_err(|error| Error::InvalidPlate(error.to_string()))
+        }
+    }
+}
+
+fn permitted(bearer: &Bearer, request: &OpenRequest, means: Means) -> Result<(), Error> {
+    if Means::of(request.kind) != means {
+        return Err(Error::Body {
+            reason: "MALFORMED_REQUEST".into(),
+            detail: "a face opens doors, a plate opens barriers".into(),
+        });
+    }
+    if bearer.permissions.iter().any(|p| p == means.permission()) {
+        Ok(())
+    } else {
+        Err(Error::InsufficientScope)
+    }
+}
+
+fn evidence_key(evidence: &str) -> String {
+    format!("evidence:{evidence}")
+}

@@ -1,0 +1,123 @@
+use jiff::Timestamp;
+use mesh::client::MeshChannel;
+use propdev_proto::biometric::{
+    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, IdentifyRequest,
+    biometric_service_client::BiometricServiceClient,
+};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use super::unexpected;
+use crate::error::Error;
+
+const SERVICE: &str = "biometric-svc";
+
+#[derive(Clone)]
+pub(crate) struct Biometric {
+    client: BiometricServiceClient<MeshChannel>,
+}
+
+pub(crate) struct Identified {
+    /// None for nobody and for two too close to tell.
+    pub(crate) subject: Option<Uuid>,
+    pub(crate) probe_mac: Vec<u8>,
+}
+
+pub(crate) struct Enrolment {
+    pub(crate) subject: Uuid,
+    pub(crate) template: Uuid,
+    pub(crate) face: FaceVector,
+    pub(crate) sites: Vec<Uuid>,
+    pub(crate) consent_reference: String,
+    pub(crate) consented_at: Timestamp,
+}
+
+impl Biometric {
+    pub(crate) fn new(channel: MeshChannel) -> Self {
+        Self {
+            client: BiometricServiceClient::new(channel),
+        }
+    }
+
+    pub(crate) async fn identify(&self, face: FaceVector, site: Uuid) -> Result<Identified, Error> {
+        let response = self
+            .client
+            .clone()
+            .identify(IdentifyRequest {
+                face: Some(face),
+                gallery_ids: vec![site.to_string()],
+            })
+            .await
+            .map_err(|status| identify_error(&status))?
+            .into_inner();
+        let subject = match response.subject_id.as_str() {
+            "" => None,
+            id => Some(Uuid::try_parse(id).map_err(|_| Error::UnexpectedAnswer {
+                service: SERVICE,
+                code: Code::Ok,
+            })?),
+        };
+        Ok(Identified {
+            subject,
+            probe_mac: response.probe_mac,
+        })
+    }
+
+    /// Templates the subject has afterwards.
+    pub(crate) async fn enrol(&self, enrolment: Enrolment) -> Result<u32, Error> {
+        let response = self
+            .client
+            .clone()
+            .enrol_template(EnrolTemplateRequest {
+                subject_id: enrolment.subject.to_string(),
+                template_id: enrolment.template.to_string(),
+                face: Some(enrolment.face),
+                gallery_ids: enrolment.sites.iter().map(Uuid::to_string).collect(),
+                consent_reference: enrolment.consent_reference,
+                consented_at: Some(prost_types::Timestamp {
+                    seconds: enrolment.consented_at.as_second(),
+                    nanos: enrolment.consented_at.subsec_nanosecond(),
+                }),
+            })
+            .await
+            .map_err(|status| refused(&status))?;
+        Ok(response.into_inner().templates)
+    }
+
+    /// Templates destroyed.
+    pub(crate) async fn erase(&self, subject: Uuid) -> Result<u32, Error> {
+        let response = self
+            .client
+            .clone()
+            .erase_subject(EraseSubjectRequest {
+                subject_id: subject.to_string(),
+            })
+            .await
+            .map_err(|status| unexpected(SERVICE, &status))?;
+        Ok(response.into_inner().templates)
+    }
+}
+
+fn identify_error(status: &Status) -> Error {
+    if status.code() != Code::InvalidArgument {
+        return unexpected(SERVICE, status);
+    }
+    let reason = match mesh::error::reason(status) {
+        Some((reason, _)) if reason == "UNKNOWN_FACE_MODEL" => "UNKNOWN_FACE_MODEL",
+        _ => "INVALID_FACE_VECTOR",
+    };
+    Error::InvalidFace { reason }
+}
+
+/// The gate's refusals are the operator's to read.
+fn refused(status: &Status) -> Error {
+    match mesh::error::reason(status) {
+        Some((reason, _)) if !mesh::error::is_unavailable(status) => Error::Refused {
+            service: SERVICE,
+            code: status.code(),
+            reason,
+            message: status.message().to_owned(),
+        },
+        _ => unexpected(SERVICE, status),
+    }
+}

@@ -1,0 +1,12 @@
+//! Pure: devices, rights, plates, tokens' claims, and the decision.
+
+pub mod plate;
+
+pub(crate) mod decision;
+pub(crate) mod device;
+pub(crate) mod event;
+pub(crate) mod opening;
+pub(crate) mod partner;
+pub(crate) mod schedule;
+pub(crate) mod syntax;
+pub(crate) mod token;

@@ -1,0 +1,161 @@
+//! What can go wrong, and its one mapping to gRPC: each reason is the
+//! partner contract's code in upper case where the contract has one.
+
+use mesh::{
+    crypto::CryptoError,
+    db::WriteError,
+    error::{DOMAIN, status, status_with},
+    keyring::KeyringError,
+};
+use sea_orm::DbErr;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use uuid::Uuid;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the token is not valid")]
+    InvalidToken,
+    #[error("the token was used already")]
+    TokenAlreadyUsed(Uuid),
+    #[error("the token or its client may not do this")]
+    InsufficientScope,
+    #[error("{detail}")]
+    Body { reason: String, detail: String },
+    #[error("a subject token takes no evidence in the body")]
+    ConflictingSubject,
+    #[error("a client-only token needs evidence in the body")]
+    EvidenceRequired,
+    #[error("the plate is not one: {0}")]
+    InvalidPlate(String),
+    #[error("the vector or its model is refused")]
+    InvalidFace { reason: &'static str },
+    #[error("the same Idempotency-Key came with another body")]
+    IdempotencyMismatch,
+    #[error("the first request of this Idempotency-Key is still running")]
+    InProgress,
+    #[error("events are invalid")]
+    InvalidEvents(Vec<(u32, String)>),
+    #[error("{field} {detail}")]
+    InvalidField {
+        field: &'static str,
+        detail: &'static str,
+    },
+    #[error("no such {0}")]
+    NotFound(Noun),
+    #[error("{0} exists already")]
+    Exists(Noun),
+    #[error("{service} refused: {message}")]
+    Refused {
+        service: &'static str,
+        code: Code,
+        reason: String,
+        message: String,
+    },
+    #[error("{0} cannot be asked")]
+    Dependency(&'static str),
+    #[error("{service} answered {code:?}")]
+    UnexpectedAnswer { service: &'static str, code: Code },
+    #[error("a row cannot be read: {0}")]
+    Corrupt(&'static str),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    #[error("the database failed: {0}")]
+    Database(#[from] DbErr),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noun {
+    Partner,
+    Site,
+    Device,
+    Resident,
+    Grant,
+    Holding,
+    Opening,
+    Command,
+}
+
+impl Noun {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Partner => "PARTNER",
+            Self::Site => "SITE",
+            Self::Device => "DEVICE",
+            Self::Resident => "RESIDENT",
+            Self::Grant => "GRANT",
+            Self::Holding => "HOLDING",
+            Self::Opening => "OPENING",
+            Self::Command => "COMMAND",
+        }
+    }
+}
+
+impl std::fmt::Display for Noun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name().to_lowercase())
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let (code, reason) = match error {
+            Error::InvalidToken => (Code::Unauthenticated, "INVALID_TOKEN"),
+            Error::TokenAlreadyUsed(opening) => {
+                return status_with(
+                    Code::Unauthenticated,
+                    "TOKEN_ALREADY_USED",
+                    message,
+                    [("opening_id", opening.to_string())],
+                );
+            }
+            Error::InsufficientScope => (Code::PermissionDenied, "INSUFFICIENT_SCOPE"),
+            Error::Body { reason, .. } => return status(Code::InvalidArgument, &reason, message),
+            Error::ConflictingSubject => (Code::InvalidArgument, "CONFLICTING_SUBJECT"),
+            Error::EvidenceRequired => (Code::InvalidArgument, "EVIDENCE_REQUIRED"),
+            Error::InvalidPlate(_) => (Code::InvalidArgument, "INVALID_PLATE"),
+            Error::InvalidFace { reason } => (Code::InvalidArgument, reason),
+            Error::IdempotencyMismatch => (Code::InvalidArgument, "IDEMPOTENCY_MISMATCH"),
+            Error::InProgress => (Code::Aborted, "IN_PROGRESS"),
+            Error::InvalidEvents(faults) => return invalid_events(message, faults),
+            Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
+            Error::NotFound(noun) => {
+                let reason = format!("{}_NOT_FOUND", noun.name());
+                return status(Code::NotFound, &reason, message);
+            }
+            Error::Exists(noun) => {
+                let reason = format!("{}_EXISTS", noun.name());
+                return status(Code::AlreadyExists, &reason, message);
+            }
+            Error::Refused { code, reason, .. } => return status(code, &reason, message),
+            Error::Dependency(_) | Error::Database(_) | Error::Write(_) => {
+                tracing::warn!(error = %message, "unavailable");
+                return status(Code::Unavailable, "UNAVAILABLE", "temporarily unavailable");
+            }
+            Error::UnexpectedAnswer { .. }
+            | Error::Corrupt(_)
+            | Error::Keyring(_)
+            | Error::Crypto(_) => {
+                tracing::error!(error = %message, "internal error");
+                return Status::internal("internal error");
+            }
+        };
+        status(code, reason, message)
+    }
+}
+
+fn invalid_events(message: String, faults: Vec<(u32, String)>) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_EVENT", DOMAIN, []);
+    details.set_bad_request(
+        faults
+            .into_iter()
+            .map(|(index, detail)| FieldViolation::new(format!("events[{index}]"), detail))
+            .collect::<Vec<_>>(),
+    );
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}

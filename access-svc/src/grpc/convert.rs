@@ -1,0 +1,98 @@
+//! What several services translate alike.
+
+use jiff::Timestamp;
+use mesh::clock::from_proto;
+use propdev_proto::access::DeviceKind as KindMessage;
+use uuid::Uuid;
+
+use crate::{domain::device::DeviceKind, error::Error, store::Page};
+
+pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
+    Error::InvalidField { field, detail }
+}
+
+pub(super) fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(|_| fault(field, "is not a UUID"))
+}
+
+pub(super) fn ids(field: &'static str, texts: &[String]) -> Result<Vec<Uuid>, Error> {
+    texts.iter().map(|text| id(field, text)).collect()
+}
+
+/// None for the empty text.
+pub(super) fn optional_id(field: &'static str, text: &str) -> Result<Option<Uuid>, Error> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        id(field, text).map(Some)
+    }
+}
+
+pub(super) fn optional_text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+pub(super) fn timestamp(time: Timestamp) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    })
+}
+
+pub(super) fn optional_time(
+    field: &'static str,
+    time: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Error> {
+    time.map(|time| from_proto(time.seconds, time.nanos))
+        .transpose()
+        .map_err(|_| fault(field, "is out of range"))
+}
+
+pub(super) fn time(
+    field: &'static str,
+    time: Option<prost_types::Timestamp>,
+) -> Result<Timestamp, Error> {
+    optional_time(field, time)?.ok_or_else(|| fault(field, "is required"))
+}
+
+pub(super) fn kind(message: KindMessage) -> Result<DeviceKind, Error> {
+    optional_kind(message).ok_or_else(|| fault("kind", "is required"))
+}
+
+pub(super) fn optional_kind(message: KindMessage) -> Option<DeviceKind> {
+    match message {
+        KindMessage::Unspecified => None,
+        KindMessage::Door => Some(DeviceKind::Door),
+        KindMessage::Barrier => Some(DeviceKind::Barrier),
+    }
+}
+
+pub(super) fn kind_message(kind: DeviceKind) -> i32 {
+    match kind {
+        DeviceKind::Door => KindMessage::Door,
+        DeviceKind::Barrier => KindMessage::Barrier,
+    }
+    .into()
+}
+
+/// One more row than the page holds tells whether there is a next page.
+pub(super) fn page(size: u32, token: &str) -> Result<Page, Error> {
+    let size = match size {
+        0 => 100,
+        size => size.min(1_000),
+    };
+    Ok(Page {
+        after: optional_id("page_token", token)?,
+        limit: u64::from(size) + 1,
+    })
+}
+
+/// Cuts the rows to the page; the token of the next one, empty on the last.
+pub(super) fn next_page<T>(rows: &mut Vec<T>, page: Page, id: impl Fn(&T) -> Uuid) -> String {
+    if (rows.len() as u64) < page.limit {
+        return String::new();
+    }
+    rows.pop();
+    rows.last()
+        .map_or_else(String::new, |row| id(row).to_string())
+}

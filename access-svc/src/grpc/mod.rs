@@ -1,0 +1,45 @@
+//! Protobuf to domain and back; no rule lives here.
+
+mod convert;
+mod device;
+mod event;
+mod grant;
+mod holding;
+mod opening;
+mod partner;
+mod resident;
+mod site;
+mod subject;
+mod subscription;
+
+use propdev_proto::access::{
+    device_service_server::DeviceServiceServer, event_service_server::EventServiceServer,
+    grant_service_server::GrantServiceServer, holding_service_server::HoldingServiceServer,
+    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
+    resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
+    subject_service_server::SubjectServiceServer,
+    subscription_service_server::SubscriptionServiceServer,
+};
+use tonic::service::Routes;
+
+use crate::app::App;
+
+/// Every service of access-svc over one application.
+#[derive(Clone)]
+struct Api {
+    app: App,
+}
+
+pub(crate) fn routes(app: App, max_message: usize) -> Routes {
+    let api = Api { app };
+    Routes::new(OpeningServiceServer::new(api.clone()).max_decoding_message_size(max_message))
+        .add_service(EventServiceServer::new(api.clone()).max_decoding_message_size(max_message))
+        .add_service(SubjectServiceServer::new(api.clone()))
+        .add_service(PartnerServiceServer::new(api.clone()))
+        .add_service(SiteServiceServer::new(api.clone()))
+        .add_service(DeviceServiceServer::new(api.clone()))
+        .add_service(ResidentServiceServer::new(api.clone()))
+        .add_service(GrantServiceServer::new(api.clone()))
+        .add_service(HoldingServiceServer::new(api.clone()))
+        .add_service(SubscriptionServiceServer::new(api))
+}

@@ -1,0 +1,143 @@
+use propdev_proto::access::{
+    Check, Command as CommandMessage, CommandStatus as StatusMessage, Decision, GetOpeningRequest,
+    GetOpeningResponse, ListOpeningsRequest, ListOpeningsResponse, OpenRequest as OpenMessage,
+    OpenResponse, Opening as OpeningMessage, open_request, opening_service_server::OpeningService,
+};
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::{
+    Api,
+    convert::{
+        fault, kind, kind_message, next_page, optional_id, optional_text, optional_time, page,
+        timestamp,
+    },
+};
+use crate::{
+    app::{Evidence, OpenRequest},
+    domain::opening::{CommandStatus, Opening},
+};
+
+#[tonic::async_trait]
+impl OpeningService for Api {
+    async fn open(&self, request: Request<OpenMessage>) -> Result<Response<OpenResponse>, Status> {
+        let request = request.into_inner();
+        if request.body_digest.len() != 32 {
+            return Err(fault("body_digest", "must have 32 bytes").into());
+        }
+        let opened = self
+            .app
+            .open(OpenRequest {
+                kind: kind(request.device_kind())?,
+                token: Zeroizing::new(request.access_token),
+                device_id: request.device_id,
+                evidence: match request.evidence {
+                    None => Evidence::None,
+                    Some(open_request::Evidence::Face(face)) => Evidence::Face(face),
+                    Some(open_request::Evidence::Plate(plate)) => Evidence::Plate {
+                        number: Zeroizing::new(plate.number),
+                        country: plate.country,
+                    },
+                    Some(open_request::Evidence::BodyFault(fault)) => Evidence::Fault {
+                        reason: fault.reason,
+                        detail: fault.detail,
+                    },
+                },
+                captured_at: optional_time("captured_at", request.captured_at)?,
+                body_digest: request.body_digest,
+                idempotency_key: optional_text(request.idempotency_key),
+            })
+            .await?;
+        Ok(Response::new(OpenResponse {
+            opening: Some(for_partner(opened.opening)),
+            replayed: opened.replayed,
+        }))
+    }
+
+    async fn get_opening(
+        &self,
+        request: Request<GetOpeningRequest>,
+    ) -> Result<Response<GetOpeningResponse>, Status> {
+        let request = request.into_inner();
+        let token = Zeroizing::new(request.access_token);
+        let opening = self.app.get_opening(&token, &request.opening_id).await?;
+        Ok(Response::new(GetOpeningResponse {
+            opening: Some(for_partner(opening)),
+        }))
+    }
+
+    async fn list_openings(
+        &self,
+        request: Request<ListOpeningsRequest>,
+    ) -> Result<Response<ListOpeningsResponse>, Status> {
+        let request = request.into_inner();
+        let page = page(request.page_size, &request.page_token)?;
+        let partner = optional_id("partner_id", &request.partner_id)?;
+        let mut openings = self
+            .app
+            .list_openings(partner, optional_text(request.device_id), page)
+            .await?;
+        let next_page_token = next_page(&mut openings, page, |opening| opening.id);
+        Ok(Response::new(ListOpeningsResponse {
+            openings: openings.into_iter().map(for_operator).collect(),
+            next_page_token,
+        }))
+    }
+}
+
+/// Never who it was.
+fn for_partner(opening: Opening) -> OpeningMessage {
+    OpeningMessage {
+        means: String::new(),
+        audit_pseudonym: String::new(),
+        client_id: String::new(),
+        checks: vec![],
+        ..for_operator(opening)
+    }
+}
+
+fn for_operator(opening: Opening) -> OpeningMessage {
+    OpeningMessage {
+        opening_id: opening.id.to_string(),
+        device_id: opening.device_id,
+        device_kind: kind_message(opening.kind),
+        decision: if opening.denial_code.is_none() {
+            Decision::Granted
+        } else {
+            Decision::Denied
+        }
+        .into(),
+        denial_code: opening.denial_code.unwrap_or_default(),
+        command: opening.command.map(|command| CommandMessage {
+            command_id: command.id.to_string(),
+            status: status(command.status).into(),
+            expires_at: timestamp(command.expires_at),
+        }),
+        decided_at: timestamp(opening.decided_at),
+        means: opening.means.as_str().to_owned(),
+        audit_pseudonym: opening
+            .audit_pseudonym
+            .map_or_else(String::new, |id| id.to_string()),
+        client_id: opening.client_id,
+        checks: opening
+            .checks
+            .into_iter()
+            .map(|check| Check {
+                name: check.name,
+                passed: check.passed,
+            })
+            .collect(),
+    }
+}
+
+fn status(status: CommandStatus) -> StatusMessage {
+    match status {
+        CommandStatus::Pending => StatusMessage::Pending,
+        CommandStatus::Delivered => StatusMessage::Delivered,
+        CommandStatus::Opened => StatusMessage::Opened,
+        CommandStatus::Failed => StatusMessage::Failed,
+        CommandStatus::Rejected => StatusMessage::Rejected,
+        CommandStatus::Expired => StatusMessage::Expired,
+        CommandStatus::Unknown => StatusMessage::Unknown,
+    }
+}

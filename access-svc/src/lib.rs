@@ -1,0 +1,104 @@
+//! Rights, money and doors: the registry, the decision whether a device opens,
+//! commands to partners, and the record of it all.
+
+mod app;
+mod clients;
+mod config;
+mod domain;
+mod error;
+mod grpc;
+mod store;
+
+pub use config::{Config, TokenConfig};
+pub use domain::plate;
+use mesh::{
+    client::EndpointError,
+    db::{self, named_key::NamedKeyError},
+    keyring::{Keyring, KeyringError},
+    server::{MAX_MESSAGE, ServeError, Server},
+    service::{self, Environment, Member, StartError},
+};
+use tokio::net::TcpListener;
+
+pub const SERVICE: &str = "access-svc";
+
+/// The sockets a process serves on.
+pub struct Listeners {
+    pub server: TcpListener,
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    pub async fn bind(config: &Config) -> Result<Self, RunError> {
+        Ok(Self {
+            server: service::listen(config.server.listen).await?,
+            admin: service::listen(config.admin.listen).await?,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Database(#[from] db::OpenError),
+    #[error(transparent)]
+    NamedKey(#[from] NamedKeyError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// The whole service, until shutdown.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    environment: Environment,
+) -> Result<(), RunError> {
+    let shutdown = environment.shutdown.clone();
+    let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
+    let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
+    let database =
+        db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
+    let key = async |name| db::named_key::load_or_create(&database.read, &keyring, name).await;
+    let keys = store::NamedKeys {
+        pseudonym: key("pseudonym").await?,
+        fingerprint: key("fingerprint").await?,
+        log: key("log").await?,
+    };
+
+    let app = app::App::new(app::Parts {
+        store: store::Store::new(database, keyring, keys),
+        verifier: app::Verifier::new(
+            clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
+            config.tokens.issuer,
+            config.tokens.audience,
+            environment.clock.clone(),
+        ),
+        biometric: clients::Biometric::new(
+            member.connect("biometric-svc", &config.peers.biometric_svc)?,
+        ),
+        edge: clients::Edge::new(member.connect("edge-rest", &config.peers.edge_rest)?),
+        clock: environment.clock.clone(),
+        command_expiry: config.commands.expiry(),
+    });
+    tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
+    tokio::spawn(app.clone().keep_house(shutdown.clone()));
+
+    let server = Server {
+        service: SERVICE,
+        config: config.server,
+        credentials: member.credentials.clone(),
+        policy: member.policy.clone(),
+        readiness: member.readiness.clone(),
+    };
+    member.readiness.set(true);
+    tracing::info!("serving");
+    Ok(server
+        .serve(listeners.server, grpc::routes(app, MAX_MESSAGE), shutdown)
+        .await?)
+}

@@ -1,0 +1,223 @@
+//! The tables as sea-orm sees them.
+
+macro_rules! entity {
+    ($(#[$doc:meta])* $module:ident, $table:literal, { $($(#[$attribute:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        pub(crate) mod $module {
+            use sea_orm::entity::prelude::*;
+
+            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+            #[sea_orm(table_name = $table)]
+            pub struct Model {
+                $($(#[$attribute])* pub $field: $type,)+
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        }
+    };
+}
+
+entity!(
+    partner, "partners", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        name: String,
+        token_url: String,
+        api_base: String,
+        door_path: String,
+        barrier_path: String,
+        minimal: bool,
+        ca_pem: String,
+        settings_version: i64,
+        epoch: i64,
+        wrapped_key: Vec<u8>,
+        intercom_client_id: String,
+        intercom_secret: Vec<u8>,
+        barrier_client_id: String,
+        barrier_secret: Vec<u8>,
+        created_at: i64,
+    }
+);
+
+entity!(
+    site, "sites", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        name: String,
+        lockdown: bool,
+        created_at: i64,
+    }
+);
+
+entity!(
+    device, "devices", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        uid: Uuid,
+        partner_id: Uuid,
+        device_id: String,
+        site_id: Uuid,
+        kind: i16,
+        name: String,
+        time_zone: String,
+        disabled: bool,
+        created_at: i64,
+    }
+);
+
+entity!(
+    resident, "residents", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        subject_id: Uuid,
+        audit_pseudonym: Uuid,
+        epoch: i64,
+        wrapped_key: Vec<u8>,
+        name_sealed: Vec<u8>,
+        suspended: bool,
+        erasing: bool,
+        created_at: i64,
+    }
+);
+
+entity!(
+    resident_site, "resident_sites", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        resident_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        site_id: Uuid,
+    }
+);
+
+entity!(
+    /// What `sub` says to a partner, and whom it means.
+    pseudonym, "pseudonyms", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pseudonym: String,
+        partner_id: Uuid,
+        resident_id: Uuid,
+    }
+);
+
+entity!(
+    grant, "grants", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        resident_id: Uuid,
+        device_uid: Uuid,
+        windows: String,
+        ends_at: Option<i64>,
+        created_at: i64,
+    }
+);
+
+entity!(
+    /// `lookup` is the keyed hash of a plate or a credential, `sealed` the same under the resident's key.
+    holding, "holdings", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        resident_id: Uuid,
+        kind: i16,
+        site_id: Option<Uuid>,
+        lookup: Vec<u8>,
+        sealed: Vec<u8>,
+        held_from: i64,
+        held_to: Option<i64>,
+    }
+);
+
+entity!(
+    subscription, "subscriptions", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        resident_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        site_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        kind: i16,
+        paid_until: i64,
+        grace_days: i32,
+    }
+);
+
+entity!(
+    /// Probes of the last 24 hours, as MACs.
+    evidence, "evidence", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        mac: Vec<u8>,
+        id: Uuid,
+        client_id: String,
+        first_seen: i64,
+    }
+);
+
+entity!(
+    token_use, "token_uses", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        use_key: String,
+        opening_id: Uuid,
+        used_at: i64,
+    }
+);
+
+entity!(
+    /// `key` and `fingerprint` are MACs.
+    idempotency, "idempotency_keys", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        key: Vec<u8>,
+        fingerprint: Vec<u8>,
+        opening_id: Uuid,
+        created_at: i64,
+    }
+);
+
+entity!(
+    /// `command_id` is null and `command_status` 0 when denied.
+    opening, "openings", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        partner_id: Uuid,
+        site_id: Uuid,
+        device_id: String,
+        kind: i16,
+        client_id: String,
+        means: i16,
+        audit_pseudonym: Option<Uuid>,
+        denial_code: Option<String>,
+        checks: String,
+        decided_at: i64,
+        command_id: Option<Uuid>,
+        command_status: i16,
+        expires_at: i64,
+    }
+);
+
+entity!(
+    /// `sealed` holds the credential's id under the holder's key, or the log's.
+    event, "events", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        kind: i16,
+        partner_id: Uuid,
+        dedupe: Vec<u8>,
+        device_id: Option<String>,
+        device_known: bool,
+        holder: Option<Uuid>,
+        resident_id: Option<Uuid>,
+        sealed: Vec<u8>,
+        opened_at: i64,
+        received_at: i64,
+    }
+);
+
+entity!(
+    command_result, "command_results", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        dedupe: Vec<u8>,
+        command_id: Uuid,
+        opened: bool,
+        at: i64,
+        received_at: i64,
+    }
+);

@@ -1,0 +1,227 @@
+use std::collections::HashSet;
+
+use futures::FutureExt;
+use mesh::clock::{from_micros, to_micros};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+use uuid::Uuid;
+
+use super::{Page, ResidentKey, Store, context, entity};
+use crate::{
+    domain::{
+        event::{CommandResult, CredentialKind, CredentialOpening, Event},
+        opening::CommandStatus,
+    },
+    error::{Error, Noun},
+};
+
+const CREDENTIAL: &str = "event credential";
+
+/// An event ready to be stored.
+pub(crate) struct NewEvent {
+    row: entity::event::Model,
+}
+
+impl From<entity::event::Model> for Event {
+    fn from(row: entity::event::Model) -> Self {
+        Self {
+            id: row.id,
+            kind: CredentialKind::from_code(row.kind),
+            partner: row.partner_id,
+            device_id: row.device_id,
+            device_known: row.device_known,
+            holder: row.holder,
+            opened_at: from_micros(row.opened_at),
+            received_at: from_micros(row.received_at),
+        }
+    }
+}
+
+impl Store {
+    /// The event's row: the credential under its holder's key, or the log's
+    /// when nobody is known to have held it.
+    pub(crate) fn new_event(
+        &self,
+        event: Event,
+        told: &CredentialOpening,
+        holder: Option<(Uuid, &ResidentKey)>,
+    ) -> Result<NewEvent, Error> {
+        let key = holder.map_or(&self.keys.log, |(_, key)| &key.0);
+        let sealed = key.seal(
+            told.credential_id.as_bytes(),
+            &context(CREDENTIAL, event.id),
+        )?;
+        let opened_at = to_micros(event.opened_at);
+        let dedupe = match &told.event_id {
+            Some(id) => self.identity(&event, &[b"id", id.as_bytes()]),
+            None => self.identity(
+                &event,
+                &[
+                    b"key",
+                    told.credential_id.as_bytes(),
+                    told.device_id.as_deref().unwrap_or_default().as_bytes(),
+                    &opened_at.to_be_bytes(),
+                ],
+            ),
+        };
+        Ok(NewEvent {
+            row: entity::event::Model {
+                id: event.id,
+                kind: event.kind.code(),
+                partner_id: event.partner,
+                dedupe,
+                device_id: event.device_id,
+                device_known: event.device_known,
+                holder: event.holder,
+                resident_id: holder.map(|(id, _)| id),
+                sealed,
+                opened_at,
+                received_at: to_micros(event.received_at),
+            },
+        })
+    }
+
+    fn identity(&self, event: &Event, parts: &[&[u8]]) -> Vec<u8> {
+        let kind = event.kind.code().to_be_bytes();
+        let mut all: Vec<&[u8]> = vec![b"event", event.partner.as_bytes(), &kind];
+        all.extend_from_slice(parts);
+        self.keys.fingerprint.mac(&all).to_vec()
+    }
+
+    /// How many were new; the rest had been told before.
+    pub(crate) async fn insert_events(&self, events: Vec<NewEvent>) -> Result<u64, Error> {
+        if events.is_empty() {
+            return Ok(0);
+        }
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let rows = events
+                        .into_iter()
+                        .map(|event| entity::event::ActiveModel::from(event.row));
+                    Ok(entity::event::Entity::insert_many(rows)
+                        .on_conflict(
+                            OnConflict::column(entity::event::Column::Dedupe)
+                                .do_nothing()
+                                .to_owned(),
+                        )
+                        .exec_without_returning(txn)
+                        .await?)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Newest first.
+    pub(crate) async fn list_events(
+        &self,
+        partner: Option<Uuid>,
+        page: Page,
+    ) -> Result<Vec<Event>, Error> {
+        use entity::event::Column;
+        let mut query = entity::event::Entity::find().order_by_desc(Column::Id);
+        if let Some(partner) = partner {
+            query = query.filter(Column::PartnerId.eq(partner));
+        }
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.lt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows.into_iter().map(Event::from).collect())
+    }
+
+    /// Stores a partner's confirmations, all or none; how many were new.
+    pub(crate) async fn confirm_commands(
+        &self,
+        partner: Uuid,
+        results: Vec<CommandResult>,
+        received_at: i64,
+    ) -> Result<u64, Error> {
+        let key = self.keys.fingerprint.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::opening::{Column, Entity};
+                    let ids: HashSet<Uuid> = results.iter().map(|r| r.command_id).collect();
+                    let known: HashSet<(Uuid, Uuid)> = Entity::find()
+                        .filter(Column::PartnerId.eq(partner))
+                        .filter(Column::CommandId.is_in(ids))
+                        .all(txn)
+                        .await?
+                        .into_iter()
+                        .filter_map(|row| Some((row.command_id?, row.id)))
+                        .collect();
+                    let mut accepted = 0;
+                    for result in results {
+                        if !known.contains(&(result.command_id, result.opening_id)) {
+                            return Err(Error::NotFound(Noun::Command));
+                        }
+                        let at = to_micros(result.at);
+                        let dedupe = confirmation_identity(&key, partner, &result, at);
+                        let new = entity::command_result::Entity::insert(
+                            entity::command_result::ActiveModel {
+                                dedupe: Set(dedupe),
+                                command_id: Set(result.command_id),
+                                opened: Set(result.opened),
+                                at: Set(at),
+                                received_at: Set(received_at),
+                            },
+                        )
+                        .on_conflict(
+                            OnConflict::column(entity::command_result::Column::Dedupe)
+                                .do_nothing()
+                                .to_owned(),
+                        )
+                        .exec_without_returning(txn)
+                        .await?;
+                        if new == 0 {
+                            continue;
+                        }
+                        accepted += 1;
+                        let status = if result.opened {
+                            CommandStatus::Opened
+                        } else {
+                            CommandStatus::Failed
+                        };
+                        let open = CommandStatus::OPEN_TO_CONFIRMATION.map(CommandStatus::code);
+                        Entity::update_many()
+                            .col_expr(Column::CommandStatus, Expr::value(status.code()))
+                            .filter(Column::Id.eq(result.opening_id))
+                            .filter(Column::CommandStatus.is_in(open))
+                            .exec(txn)
+                            .await?;
+                    }
+                    Ok(accepted)
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+fn confirmation_identity(
+    key: &mesh::crypto::Key,
+    partner: Uuid,
+    result: &CommandResult,
+    at: i64,
+) -> Vec<u8> {
+    let partner = partner.as_bytes();
+    match &result.event_id {
+        Some(id) => key.mac(&[b"command", partner, b"id", id.as_bytes()]),
+        None => key.mac(&[
+            b"command",
+            partner,
+            b"result",
+            result.command_id.as_bytes(),
+            &[u8::from(result.opened)],
+            &at.to_be_bytes(),
+        ]),
+    }
+    .to_vec()
+}

@@ -1,0 +1,204 @@
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use mesh::clock::{from_micros, to_micros};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Page, ResidentKey, Store, context, entity};
+use crate::{
+    domain::{
+        event::{CredentialKind, HoldingKind},
+        plate::Plate,
+    },
+    error::{Error, Noun},
+};
+
+const VALUE: &str = "holding value";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    pub(crate) id: Uuid,
+    pub(crate) resident: Uuid,
+    pub(crate) kind: HoldingKind,
+    pub(crate) held_from: Timestamp,
+    pub(crate) held_to: Option<Timestamp>,
+}
+
+/// What a resident comes to hold.
+pub(crate) enum NewHolding {
+    Vehicle(Plate),
+    Credential {
+        partner: Uuid,
+        kind: CredentialKind,
+        id: Zeroizing<String>,
+        site: Uuid,
+    },
+}
+
+impl From<entity::holding::Model> for Holding {
+    fn from(row: entity::holding::Model) -> Self {
+        Self {
+            id: row.id,
+            resident: row.resident_id,
+            kind: HoldingKind::from_code(row.kind),
+            held_from: from_micros(row.held_from),
+            held_to: row.held_to.map(from_micros),
+        }
+    }
+}
+
+impl Store {
+    pub(crate) fn plate_lookup(&self, plate: &Plate) -> Vec<u8> {
+        self.lookup(b"plate", &[&plate.lookup_bytes()])
+    }
+
+    pub(crate) fn credential_lookup(
+        &self,
+        partner: Uuid,
+        kind: CredentialKind,
+        id: &str,
+    ) -> Vec<u8> {
+        let kind: &[u8] = match kind {
+            CredentialKind::Key => b"key",
+            CredentialKind::Fob => b"fob",
+        };
+        self.lookup(kind, &[partner.as_bytes(), id.as_bytes()])
+    }
+
+    pub(crate) async fn insert_holding(
+        &self,
+        resident: Uuid,
+        key: &ResidentKey,
+        new: NewHolding,
+        held_from: Timestamp,
+    ) -> Result<Holding, Error> {
+        let id = Uuid::now_v7();
+        let (kind, site, lookup, value) = match &new {
+            NewHolding::Vehicle(plate) => (
+                HoldingKind::Vehicle,
+                None,
+                self.plate_lookup(plate),
+                Zeroizing::new(plate.canonical().as_bytes().to_vec()),
+            ),
+            NewHolding::Credential {
+                partner,
+                kind,
+                id,
+                site,
+            } => (
+                HoldingKind::from(*kind),
+                Some(*site),
+                self.credential_lookup(*partner, *kind, id),
+                Zeroizing::new(id.as_bytes().to_vec()),
+            ),
+        };
+        let sealed = key.0.seal(&value, &context(VALUE, id))?;
+        let row = entity::holding::ActiveModel {
+            id: Set(id),
+            resident_id: Set(resident),
+            kind: Set(kind.code()),
+            site_id: Set(site),
+            lookup: Set(lookup),
+            sealed: Set(sealed),
+            held_from: Set(to_micros(held_from)),
+            held_to: Set(None),
+        };
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let inserted = entity::holding::Entity::insert(row);
+                    inserted.exec_without_returning(txn).await?;
+                    let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
+                    row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Residents who hold this vehicle now, the longest holder first.
+    pub(crate) async fn vehicle_holders(
+        &self,
+        plate: &Plate,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, Error> {
+        use entity::holding::Column;
+        let rows = entity::holding::Entity::find()
+            .filter(Column::Lookup.eq(self.plate_lookup(plate)))
+            .filter(Column::HeldFrom.lte(to_micros(now)))
+            .filter(
+                Column::HeldTo
+                    .is_null()
+                    .or(Column::HeldTo.gt(to_micros(now))),
+            )
+            .order_by_asc(Column::HeldFrom)
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.resident_id).collect())
+    }
+
+    /// Who held each credential at any time, by lookup; among the sites given.
+    pub(crate) async fn credential_holdings(
+        &self,
+        lookups: Vec<Vec<u8>>,
+        sites: &[Uuid],
+    ) -> Result<HashMap<Vec<u8>, Vec<Holding>>, Error> {
+        use entity::holding::Column;
+        let rows = entity::holding::Entity::find()
+            .filter(Column::Lookup.is_in(lookups))
+            .filter(Column::SiteId.is_in(sites.iter().copied()))
+            .all(&self.db.read)
+            .await?;
+        let mut found: HashMap<Vec<u8>, Vec<Holding>> = HashMap::new();
+        for row in rows {
+            let lookup = row.lookup.clone();
+            found.entry(lookup).or_default().push(row.into());
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn list_holdings(
+        &self,
+        resident: Option<Uuid>,
+        page: Page,
+    ) -> Result<Vec<Holding>, Error> {
+        use entity::holding::Column;
+        let mut query = entity::holding::Entity::find().order_by_asc(Column::Id);
+        if let Some(resident) = resident {
+            query = query.filter(Column::ResidentId.eq(resident));
+        }
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.gt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows.into_iter().map(Holding::from).collect())
+    }
+
+    /// Ends a holding now; one that has ended keeps its end.
+    pub(crate) async fn end_holding(&self, id: Uuid, now: Timestamp) -> Result<Holding, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::holding::Column;
+                    entity::holding::Entity::update_many()
+                        .col_expr(Column::HeldTo, Expr::value(to_micros(now)))
+                        .filter(Column::Id.eq(id).and(Column::HeldTo.is_null()))
+                        .exec(txn)
+                        .await?;
+                    let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
+                    row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
+                }
+                .boxed()
+            })
+            .await
+    }
+}

@@ -1,0 +1,89 @@
+//! The database of access-svc. sea-orm's types stop here.
+
+#[expect(unreachable_pub, reason = "sea-orm derives pub items")]
+mod entity;
+mod event;
+mod evidence;
+mod grant;
+mod holding;
+pub(crate) mod migration;
+mod opening;
+mod partner;
+mod resident;
+mod site;
+mod subscription;
+
+pub(crate) use evidence::{Probe, Seen};
+pub(crate) use grant::StoredGrant;
+pub(crate) use holding::{Holding, NewHolding};
+use mesh::{
+    crypto::Key,
+    db::Db,
+    keyring::{Keyring, WrappedKey},
+};
+pub(crate) use opening::{Commit, Committed, Idempotency};
+pub(crate) use resident::{ErasedCounts, Resident, ResidentKey};
+pub(crate) use site::Site;
+pub(crate) use subscription::StoredSubscription;
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Keys that outlive an epoch, wrapped in the database.
+#[derive(Clone)]
+pub(crate) struct NamedKeys {
+    /// Pairwise pseudonyms in `sub`.
+    pub(crate) pseudonym: Key,
+    /// Idempotency keys, body fingerprints, event identities.
+    pub(crate) fingerprint: Key,
+    /// What belongs to nobody known: a stranger's key.
+    pub(crate) log: Key,
+}
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    db: Db,
+    keyring: Keyring,
+    keys: NamedKeys,
+}
+
+/// A page of a list, by id.
+#[derive(Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) after: Option<Uuid>,
+    pub(crate) limit: u64,
+}
+
+impl Store {
+    pub(crate) fn new(db: Db, keyring: Keyring, keys: NamedKeys) -> Self {
+        Self { db, keyring, keys }
+    }
+
+    pub(crate) fn keys(&self) -> &NamedKeys {
+        &self.keys
+    }
+
+    /// The keyed hash by which a personal value is looked up. `kind` keeps
+    /// equal texts of different kinds apart.
+    fn lookup(&self, kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+        let mut all = vec![kind];
+        all.extend_from_slice(parts);
+        self.keyring.current().lookup.mac(&all).to_vec()
+    }
+
+    fn unwrap(&self, epoch: i64, wrapped: &[u8], owner: Uuid) -> Result<Key, Error> {
+        let wrapped = WrappedKey {
+            epoch,
+            sealed: wrapped.to_vec(),
+        };
+        Ok(self.keyring.unwrap(&wrapped, owner.as_bytes())?)
+    }
+}
+
+/// Binds a ciphertext to its column and row.
+fn context(column: &str, row: Uuid) -> Vec<u8> {
+    let mut context = column.as_bytes().to_vec();
+    context.push(0);
+    context.extend_from_slice(row.as_bytes());
+    context
+}

@@ -1,0 +1,119 @@
+use futures::FutureExt;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Page, Store, context, entity};
+use crate::{
+    domain::partner::{Credentials, Partner},
+    error::Error,
+};
+
+const INTERCOM: &str = "partner intercom secret";
+const BARRIER: &str = "partner barrier secret";
+
+impl From<entity::partner::Model> for Partner {
+    fn from(row: entity::partner::Model) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            token_url: row.token_url,
+            api_base: row.api_base,
+            door_path: row.door_path,
+            barrier_path: row.barrier_path,
+            minimal: row.minimal,
+            ca_pem: row.ca_pem,
+            settings_version: row.settings_version,
+        }
+    }
+}
+
+impl Store {
+    pub(crate) async fn insert_partner(
+        &self,
+        partner: Partner,
+        intercom: Credentials,
+        barrier: Credentials,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (key, wrapped) = self.keyring.new_data_key(partner.id.as_bytes())?;
+        let seal = |column, secret: &Zeroizing<String>| {
+            key.seal(secret.as_bytes(), &context(column, partner.id))
+        };
+        let row = entity::partner::ActiveModel {
+            id: Set(partner.id),
+            intercom_secret: Set(seal(INTERCOM, &intercom.client_secret)?),
+            barrier_secret: Set(seal(BARRIER, &barrier.client_secret)?),
+            name: Set(partner.name),
+            token_url: Set(partner.token_url),
+            api_base: Set(partner.api_base),
+            door_path: Set(partner.door_path),
+            barrier_path: Set(partner.barrier_path),
+            minimal: Set(partner.minimal),
+            ca_pem: Set(partner.ca_pem),
+            settings_version: Set(partner.settings_version),
+            epoch: Set(wrapped.epoch),
+            wrapped_key: Set(wrapped.sealed),
+            intercom_client_id: Set(intercom.client_id),
+            barrier_client_id: Set(barrier.client_id),
+            created_at: Set(now),
+        };
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    entity::partner::Entity::insert(row)
+                        .exec_without_returning(txn)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn partner(&self, id: Uuid) -> Result<Option<Partner>, Error> {
+        let row = entity::partner::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        Ok(row.map(Partner::from))
+    }
+
+    pub(crate) async fn list_partners(&self, page: Page) -> Result<Vec<Partner>, Error> {
+        let mut query = entity::partner::Entity::find().order_by_asc(entity::partner::Column::Id);
+        if let Some(after) = page.after {
+            query = query.filter(entity::partner::Column::Id.gt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows.into_iter().map(Partner::from).collect())
+    }
+
+    /// The partner with our intercom and our barrier client's secrets there.
+    pub(crate) async fn egress_settings(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(Partner, Credentials, Credentials)>, Error> {
+        let Some(row) = entity::partner::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+        let open = |column, sealed: &[u8]| -> Result<Zeroizing<String>, Error> {
+            let plain = key.open(sealed, &context(column, row.id))?;
+            std::str::from_utf8(&plain)
+                .map(|text| Zeroizing::new(text.to_owned()))
+                .map_err(|_| Error::Corrupt("partner secret"))
+        };
+        let intercom = Credentials {
+            client_id: row.intercom_client_id.clone(),
+            client_secret: open(INTERCOM, &row.intercom_secret)?,
+        };
+        let barrier = Credentials {
+            client_id: row.barrier_client_id.clone(),
+            client_secret: open(BARRIER, &row.barrier_secret)?,
+        };
+        Ok(Some((row.into(), intercom, barrier)))
+    }
+}

@@ -1,0 +1,335 @@
+use futures::FutureExt;
+use mesh::crypto::Key;
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Page, Store, context, entity};
+use crate::error::{Error, Noun};
+
+const NAME: &str = "resident name";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Resident {
+    pub(crate) id: Uuid,
+    /// Under which the biometric store knows the resident; never leaves.
+    pub(crate) subject: Uuid,
+    pub(crate) audit_pseudonym: Uuid,
+    pub(crate) suspended: bool,
+}
+
+/// A resident's own data key.
+pub(crate) struct ResidentKey(pub(super) Key);
+
+/// What an erasure destroyed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ErasedCounts {
+    pub(crate) vehicles: u64,
+    pub(crate) credentials: u64,
+    pub(crate) grants: u64,
+}
+
+impl From<&entity::resident::Model> for Resident {
+    fn from(row: &entity::resident::Model) -> Self {
+        Self {
+            id: row.id,
+            subject: row.subject_id,
+            audit_pseudonym: row.audit_pseudonym,
+            suspended: row.suspended,
+        }
+    }
+}
+
+impl Store {
+    pub(crate) async fn insert_resident(
+        &self,
+        resident: Resident,
+        name: Zeroizing<String>,
+        sites: Vec<Uuid>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (key, wrapped) = self.keyring.new_data_key(resident.id.as_bytes())?;
+        let row = entity::resident::ActiveModel {
+            id: Set(resident.id),
+            subject_id: Set(resident.subject),
+            audit_pseudonym: Set(resident.audit_pseudonym),
+            epoch: Set(wrapped.epoch),
+            wrapped_key: Set(wrapped.sealed),
+            name_sealed: Set(key.seal(name.as_bytes(), &context(NAME, resident.id))?),
+            suspended: Set(resident.suspended),
+            erasing: Set(false),
+            created_at: Set(now),
+        };
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    entity::resident::Entity::insert(row)
+                        .exec_without_returning(txn)
+                        .await?;
+                    entity::resident_site::Entity::insert_many(sites.into_iter().map(|site| {
+                        entity::resident_site::ActiveModel {
+                            resident_id: Set(resident.id),
+                            site_id: Set(site),
+                        }
+                    }))
+                    .exec_without_returning(txn)
+                    .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// None for one who is absent or being erased.
+    pub(crate) async fn resident(&self, id: Uuid) -> Result<Option<Resident>, Error> {
+        let row = entity::resident::Entity::find_by_id(id)
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .one(&self.db.read)
+            .await?;
+        Ok(row.as_ref().map(Resident::from))
+    }
+
+    pub(crate) async fn resident_by_subject(&self, id: Uuid) -> Result<Option<Resident>, Error> {
+        let row = entity::resident::Entity::find()
+            .filter(entity::resident::Column::SubjectId.eq(id))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .one(&self.db.read)
+            .await?;
+        Ok(row.as_ref().map(Resident::from))
+    }
+
+    pub(crate) async fn residents(&self, ids: Vec<Uuid>) -> Result<Vec<Resident>, Error> {
+        let rows = entity::resident::Entity::find()
+            .filter(entity::resident::Column::Id.is_in(ids))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.iter().map(Resident::from).collect())
+    }
+
+    pub(crate) async fn resident_key(&self, id: Uuid) -> Result<Option<ResidentKey>, Error> {
+        let row = entity::resident::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        row.map(|row| {
+            self.unwrap(row.epoch, &row.wrapped_key, row.id)
+                .map(ResidentKey)
+        })
+        .transpose()
+    }
+
+    pub(crate) async fn resident_sites(&self, id: Uuid) -> Result<Vec<Uuid>, Error> {
+        let rows = entity::resident_site::Entity::find()
+            .filter(entity::resident_site::Column::ResidentId.eq(id))
+            .order_by_asc(entity::resident_site::Column::SiteId)
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.site_id).collect())
+    }
+
+    /// Which of these residents live at one of these sites.
+    pub(crate) async fn residents_at(
+        &self,
+        residents: Vec<Uuid>,
+        sites: &[Uuid],
+    ) -> Result<Vec<Uuid>, Error> {
+        let rows = entity::resident_site::Entity::find()
+            .filter(entity::resident_site::Column::ResidentId.is_in(residents))
+            .filter(entity::resident_site::Column::SiteId.is_in(sites.iter().copied()))
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.resident_id).collect())
+    }
+
+    /// With names only where asked for.
+    pub(crate) async fn list_residents(
+        &self,
+        page: Page,
+        with_names: bool,
+    ) -> Result<Vec<(Resident, Option<Zeroizing<String>>)>, Error> {
+        use entity::resident::Column;
+        let mut query = entity::resident::Entity::find()
+            .filter(Column::Erasing.eq(false))
+            .order_by_asc(Column::Id);
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.gt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        rows.iter()
+            .map(|row| {
+                let name = with_names.then(|| self.open_name(row)).transpose()?;
+                Ok((Resident::from(row), name))
+            })
+            .collect()
+    }
+
+    fn open_name(&self, row: &entity::resident::Model) -> Result<Zeroizing<String>, Error> {
+        let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+        let plain = key.open(&row.name_sealed, &context(NAME, row.id))?;
+        std::str::from_utf8(&plain)
+            .map(|text| Zeroizing::new(text.to_owned()))
+            .map_err(|_| Error::Corrupt("resident name"))
+    }
+
+    pub(crate) async fn set_resident_state(
+        &self,
+        id: Uuid,
+        suspended: bool,
+    ) -> Result<Resident, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::resident::Column;
+                    entity::resident::Entity::update_many()
+                        .col_expr(Column::Suspended, Expr::value(suspended))
+                        .filter(Column::Id.eq(id))
+                        .exec(txn)
+                        .await?;
+                    let row = entity::resident::Entity::find_by_id(id)
+                        .filter(Column::Erasing.eq(false))
+                        .one(txn)
+                        .await?;
+                    row.as_ref()
+                        .map(Resident::from)
+                        .ok_or(Error::NotFound(Noun::Resident))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Writes down whom a pairwise pseudonym means.
+    pub(crate) async fn remember_pseudonym(
+        &self,
+        pseudonym: String,
+        partner: Uuid,
+        resident: Uuid,
+    ) -> Result<(), Error> {
+        let known = entity::pseudonym::Entity::find_by_id(&pseudonym)
+            .one(&self.db.read)
+            .await?;
+        if known.is_some() {
+            return Ok(());
+        }
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    entity::pseudonym::Entity::insert(entity::pseudonym::ActiveModel {
+                        pseudonym: Set(pseudonym),
+                        partner_id: Set(partner),
+                        resident_id: Set(resident),
+                    })
+                    .on_conflict(
+                        OnConflict::column(entity::pseudonym::Column::Pseudonym)
+                            .do_nothing()
+                            .to_owned(),
+                    )
+                    .exec_without_returning(txn)
+                    .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Whom a partner's `sub` means; none for one erased.
+    pub(crate) async fn resident_by_pseudonym(
+        &self,
+        pseudonym: &str,
+        partner: Uuid,
+    ) -> Result<Option<Resident>, Error> {
+        let row = entity::pseudonym::Entity::find_by_id(pseudonym)
+            .filter(entity::pseudonym::Column::PartnerId.eq(partner))
+            .one(&self.db.read)
+            .await?;
+        match row {
+            Some(row) => self.resident(row.resident_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Ends every right at once; the subject, and false when there is nobody.
+    pub(crate) async fn begin_erasure(&self, id: Uuid) -> Result<Option<Uuid>, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::resident::Column;
+                    entity::resident::Entity::update_many()
+                        .col_expr(Column::Erasing, Expr::value(true))
+                        .filter(Column::Id.eq(id))
+                        .exec(txn)
+                        .await?;
+                    let row = entity::resident::Entity::find_by_id(id).one(txn).await?;
+                    Ok(row.map(|row| row.subject_id))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Residents whose erasure a crash or an absent service left half done.
+    pub(crate) async fn unfinished_erasures(&self) -> Result<Vec<Uuid>, Error> {
+        let rows = entity::resident::Entity::find()
+            .filter(entity::resident::Column::Erasing.eq(true))
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// Destroys the resident's key and rows, in one commit.
+    pub(crate) async fn finish_erasure(&self, id: Uuid) -> Result<ErasedCounts, Error> {
+        self.db
+            .writer
+            .write(move |txn| async move { erase_rows(txn, id).await }.boxed())
+            .await
+    }
+}
+
+async fn erase_rows(txn: &impl ConnectionTrait, id: Uuid) -> Result<ErasedCounts, Error> {
+    use entity::{grant, holding, pseudonym, resident, resident_site, subscription};
+
+    resident::Entity::delete_by_id(id).exec(txn).await?;
+    let vehicles = holding::Entity::delete_many()
+        .filter(holding::Column::ResidentId.eq(id))
+        .filter(holding::Column::Kind.eq(crate::domain::event::HoldingKind::Vehicle.code()))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    let credentials = holding::Entity::delete_many()
+        .filter(holding::Column::ResidentId.eq(id))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    let grants = grant::Entity::delete_many()
+        .filter(grant::Column::ResidentId.eq(id))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    subscription::Entity::delete_many()
+        .filter(subscription::Column::ResidentId.eq(id))
+        .exec(txn)
+        .await?;
+    pseudonym::Entity::delete_many()
+        .filter(pseudonym::Column::ResidentId.eq(id))
+        .exec(txn)
+        .await?;
+    resident_site::Entity::delete_many()
+        .filter(resident_site::Column::ResidentId.eq(id))
+        .exec(txn)
+        .await?;
+    Ok(ErasedCounts {
+        vehicles,
+        credentials,
+        grants,
+    })
+}

@@ -1,0 +1,209 @@
+use futures::FutureExt;
+use mesh::db::is_unique_violation;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+use uuid::Uuid;
+
+use super::{Page, Store, entity};
+use crate::{
+    domain::device::{Device, DeviceKind},
+    error::{Error, Noun},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) lockdown: bool,
+}
+
+impl From<entity::site::Model> for Site {
+    fn from(row: entity::site::Model) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            lockdown: row.lockdown,
+        }
+    }
+}
+
+impl From<entity::device::Model> for Device {
+    fn from(row: entity::device::Model) -> Self {
+        Self {
+            uid: row.uid,
+            partner: row.partner_id,
+            id: row.device_id,
+            site: row.site_id,
+            kind: DeviceKind::from_code(row.kind),
+            name: row.name,
+            time_zone: row.time_zone,
+            disabled: row.disabled,
+        }
+    }
+}
+
+impl Store {
+    pub(crate) async fn insert_site(&self, site: Site, now: i64) -> Result<(), Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    entity::site::Entity::insert(entity::site::ActiveModel {
+                        id: Set(site.id),
+                        name: Set(site.name),
+                        lockdown: Set(site.lockdown),
+                        created_at: Set(now),
+                    })
+                    .exec_without_returning(txn)
+                    .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn site(&self, id: Uuid) -> Result<Option<Site>, Error> {
+        let row = entity::site::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        Ok(row.map(Site::from))
+    }
+
+    pub(crate) async fn list_sites(&self, page: Page) -> Result<Vec<Site>, Error> {
+        let mut query = entity::site::Entity::find().order_by_asc(entity::site::Column::Id);
+        if let Some(after) = page.after {
+            query = query.filter(entity::site::Column::Id.gt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows.into_iter().map(Site::from).collect())
+    }
+
+    pub(crate) async fn set_lockdown(&self, id: Uuid, lockdown: bool) -> Result<Site, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    entity::site::Entity::update_many()
+                        .col_expr(entity::site::Column::Lockdown, Expr::value(lockdown))
+                        .filter(entity::site::Column::Id.eq(id))
+                        .exec(txn)
+                        .await?;
+                    let row = entity::site::Entity::find_by_id(id).one(txn).await?;
+                    row.map(Site::from).ok_or(Error::NotFound(Noun::Site))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn insert_device(&self, device: Device, now: i64) -> Result<(), Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let inserted = entity::device::Entity::insert(entity::device::ActiveModel {
+                        uid: Set(device.uid),
+                        partner_id: Set(device.partner),
+                        device_id: Set(device.id),
+                        site_id: Set(device.site),
+                        kind: Set(device.kind.code()),
+                        name: Set(device.name),
+                        time_zone: Set(device.time_zone),
+                        disabled: Set(device.disabled),
+                        created_at: Set(now),
+                    })
+                    .exec_without_returning(txn)
+                    .await;
+                    match inserted {
+                        Ok(_) => Ok(()),
+                        Err(error) if is_unique_violation(&error) => {
+                            Err(Error::Exists(Noun::Device))
+                        }
+                        Err(error) => Err(error.into()),
+                    }
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// By the partner's own id.
+    pub(crate) async fn device(&self, partner: Uuid, id: &str) -> Result<Option<Device>, Error> {
+        let row = entity::device::Entity::find()
+            .filter(entity::device::Column::PartnerId.eq(partner))
+            .filter(entity::device::Column::DeviceId.eq(id))
+            .one(&self.db.read)
+            .await?;
+        Ok(row.map(Device::from))
+    }
+
+    pub(crate) async fn devices_by_id(
+        &self,
+        partner: Uuid,
+        ids: Vec<String>,
+    ) -> Result<Vec<Device>, Error> {
+        let rows = entity::device::Entity::find()
+            .filter(entity::device::Column::PartnerId.eq(partner))
+            .filter(entity::device::Column::DeviceId.is_in(ids))
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(Device::from).collect())
+    }
+
+    pub(crate) async fn devices_by_uid(&self, uids: Vec<Uuid>) -> Result<Vec<Device>, Error> {
+        let rows = entity::device::Entity::find()
+            .filter(entity::device::Column::Uid.is_in(uids))
+            .order_by_asc(entity::device::Column::DeviceId)
+            .all(&self.db.read)
+            .await?;
+        Ok(rows.into_iter().map(Device::from).collect())
+    }
+
+    pub(crate) async fn list_devices(
+        &self,
+        partner: Option<Uuid>,
+        page: Page,
+    ) -> Result<Vec<Device>, Error> {
+        let mut query = entity::device::Entity::find().order_by_asc(entity::device::Column::Uid);
+        if let Some(partner) = partner {
+            query = query.filter(entity::device::Column::PartnerId.eq(partner));
+        }
+        if let Some(after) = page.after {
+            query = query.filter(entity::device::Column::Uid.gt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows.into_iter().map(Device::from).collect())
+    }
+
+    pub(crate) async fn set_device_state(
+        &self,
+        partner: Uuid,
+        id: String,
+        disabled: bool,
+    ) -> Result<Device, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::device::Column;
+                    entity::device::Entity::update_many()
+                        .col_expr(Column::Disabled, Expr::value(disabled))
+                        .filter(Column::PartnerId.eq(partner))
+                        .filter(Column::DeviceId.eq(&id))
+                        .exec(txn)
+                        .await?;
+                    let row = entity::device::Entity::find()
+                        .filter(Column::PartnerId.eq(partner))
+                        .filter(Column::DeviceId.eq(&id))
+                        .one(txn)
+                        .await?;
+                    row.map(Device::from).ok_or(Error::NotFound(Noun::Device))
+                }
+                .boxed()
+            })
+            .await
+    }
+}

@@ -1,0 +1,78 @@
+//! What can go wrong, and its one mapping to gRPC. The OAuth errors are those
+//! of RFC 6749 section 5.2 and RFC 8707 section 2.
+
+use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
+use sea_orm::DbErr;
+use tonic::{Code, Status};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    #[error("client authentication failed")]
+    InvalidClient,
+    #[error("nobody was recognised, or the evidence cannot be used")]
+    InvalidGrant,
+    #[error("the client may not offer this evidence")]
+    UnauthorizedClient,
+    #[error("only client_credentials is supported")]
+    UnsupportedGrantType,
+    #[error("the scope asked for is not among those allowed")]
+    InvalidScope,
+    #[error("the resource is not this API")]
+    InvalidTarget,
+    #[error("{field} {detail}")]
+    InvalidField {
+        field: &'static str,
+        detail: &'static str,
+    },
+    #[error("no such client")]
+    ClientNotFound,
+    #[error("{0} cannot be asked")]
+    Dependency(&'static str),
+    #[error("{service} answered {code:?}")]
+    UnexpectedAnswer { service: &'static str, code: Code },
+    #[error("a token cannot be signed")]
+    Signing,
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    #[error("the database failed: {0}")]
+    Database(#[from] DbErr),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let (code, reason) = match error {
+            Error::InvalidRequest(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Error::InvalidClient => (Code::Unauthenticated, "INVALID_CLIENT"),
+            Error::InvalidGrant => (Code::FailedPrecondition, "INVALID_GRANT"),
+            Error::UnauthorizedClient => (Code::PermissionDenied, "UNAUTHORIZED_CLIENT"),
+            Error::UnsupportedGrantType => (Code::InvalidArgument, "UNSUPPORTED_GRANT_TYPE"),
+            Error::InvalidScope => (Code::InvalidArgument, "INVALID_SCOPE"),
+            Error::InvalidTarget => (Code::InvalidArgument, "INVALID_TARGET"),
+            Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
+            Error::ClientNotFound => (Code::NotFound, "CLIENT_NOT_FOUND"),
+            Error::Dependency(_) | Error::Database(_) | Error::Write(_) => {
+                tracing::warn!(error = %message, "temporarily unavailable");
+                return status(
+                    Code::Unavailable,
+                    "TEMPORARILY_UNAVAILABLE",
+                    "temporarily unavailable",
+                );
+            }
+            Error::UnexpectedAnswer { .. }
+            | Error::Signing
+            | Error::Keyring(_)
+            | Error::Crypto(_) => {
+                tracing::error!(error = %message, "internal error");
+                return Status::internal("internal error");
+            }
+        };
+        status(code, reason, message)
+    }
+}

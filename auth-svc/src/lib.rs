@@ -1,0 +1,110 @@
+//! The authorisation server: OAuth clients of partners, their secrets, and
+//! access tokens by client credentials, by face and by plate.
+
+mod app;
+mod clients;
+mod config;
+mod domain;
+mod error;
+mod grpc;
+mod store;
+
+pub use config::{Config, TokenConfig};
+use mesh::{
+    client::EndpointError,
+    db::{self, named_key::NamedKeyError},
+    keyring::{Keyring, KeyringError},
+    server::{MAX_MESSAGE, ServeError, Server},
+    service::{self, Environment, Member, StartError},
+};
+use propdev_proto::auth::{
+    client_service_server::ClientServiceServer, token_service_server::TokenServiceServer,
+    verification_service_server::VerificationServiceServer,
+};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+pub const SERVICE: &str = "auth-svc";
+
+/// The sockets a process serves on.
+pub struct Listeners {
+    pub server: TcpListener,
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    pub async fn bind(config: &Config) -> Result<Self, RunError> {
+        Ok(Self {
+            server: service::listen(config.server.listen).await?,
+            admin: service::listen(config.admin.listen).await?,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Database(#[from] db::OpenError),
+    #[error(transparent)]
+    NamedKey(#[from] NamedKeyError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error("the signing key cannot be loaded: {0}")]
+    SigningKey(#[from] error::Error),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// The whole service, until shutdown.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    environment: Environment,
+) -> Result<(), RunError> {
+    let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
+    let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
+    let database =
+        db::open::<store::migration::Migrator>(&config.database, environment.shutdown.clone())
+            .await?;
+    let secret_key =
+        db::named_key::load_or_create(&database.read, &keyring, "client-secret").await?;
+    let store = store::Store::new(database, keyring);
+    let signer = store.signing_key(environment.clock.now()).await?;
+
+    let app = app::App::new(app::Parts {
+        store,
+        signer,
+        secret_key,
+        tokens: config.tokens,
+        biometric: clients::Biometric::new(
+            member.connect("biometric-svc", &config.peers.biometric_svc)?,
+        ),
+        access: clients::Access::new(member.connect("access-svc", &config.peers.access_svc)?),
+        clock: environment.clock.clone(),
+    });
+
+    let routes = Routes::new(
+        TokenServiceServer::new(grpc::TokenApi::new(app.clone()))
+            .max_decoding_message_size(MAX_MESSAGE),
+    )
+    .add_service(VerificationServiceServer::new(grpc::VerificationApi::new(
+        app.clone(),
+    )))
+    .add_service(ClientServiceServer::new(grpc::ClientApi::new(app)));
+    let server = Server {
+        service: SERVICE,
+        config: config.server,
+        credentials: member.credentials.clone(),
+        policy: member.policy.clone(),
+        readiness: member.readiness.clone(),
+    };
+    member.readiness.set(true);
+    tracing::info!("serving");
+    Ok(server
+        .serve(listeners.server, routes, environment.shutdown)
+        .await?)
+}

@@ -1,0 +1,62 @@
+//! What can go wrong, and its one mapping to gRPC.
+
+use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
+use sea_orm::DbErr;
+use tonic::{Code, Status};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no model of that name is known")]
+    UnknownModel,
+    #[error("the vector {0}")]
+    InvalidVector(&'static str),
+    #[error("{field} {detail}")]
+    InvalidField {
+        field: &'static str,
+        detail: &'static str,
+    },
+    #[error("nearly identical to a template of another subject")]
+    TemplateOfAnotherSubject,
+    #[error("too far from the subject's other templates")]
+    TemplateDisagrees,
+    #[error("the subject is not enrolled")]
+    SubjectNotFound,
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    #[error("the database failed: {0}")]
+    Database(#[from] DbErr),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("a task ended early")]
+    Task,
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::UnknownModel => status(Code::InvalidArgument, "UNKNOWN_FACE_MODEL", message),
+            Error::InvalidVector(_) => {
+                status(Code::InvalidArgument, "INVALID_FACE_VECTOR", message)
+            }
+            Error::InvalidField { .. } => status(Code::InvalidArgument, "INVALID_FIELD", message),
+            Error::TemplateOfAnotherSubject => {
+                status(Code::AlreadyExists, "TEMPLATE_OF_ANOTHER_SUBJECT", message)
+            }
+            Error::TemplateDisagrees => {
+                status(Code::FailedPrecondition, "TEMPLATE_DISAGREES", message)
+            }
+            Error::SubjectNotFound => status(Code::NotFound, "SUBJECT_NOT_FOUND", message),
+            Error::Database(_) | Error::Write(_) => {
+                tracing::error!(error = %message, "store failed");
+                Status::unavailable("the store cannot be reached")
+            }
+            Error::Keyring(_) | Error::Crypto(_) | Error::Task => {
+                tracing::error!(error = %message, "internal error");
+                Status::internal("internal error")
+            }
+        }
+    }
+}

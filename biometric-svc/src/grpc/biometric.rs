@@ -1,0 +1,164 @@
+use mesh::clock::{from_proto, to_micros};
+use propdev_proto::biometric::{
+    EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
+    FaceVector, GetStatusRequest, GetStatusResponse, IdentifyRequest, IdentifyResponse,
+    ListModelsRequest, ListModelsResponse, Model, SetGalleriesRequest, SetGalleriesResponse,
+    biometric_service_server::BiometricService, identify_response,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    app::{App, Enrolment},
+    domain::identification::Outcome,
+    error::Error,
+};
+
+/// More galleries than one client's sites are asked for by mistake.
+const MAX_GALLERIES: usize = 1_000;
+
+pub(crate) struct BiometricApi {
+    app: App,
+}
+
+impl BiometricApi {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+#[tonic::async_trait]
+impl BiometricService for BiometricApi {
+    async fn identify(
+        &self,
+        request: Request<IdentifyRequest>,
+    ) -> Result<Response<IdentifyResponse>, Status> {
+        let request = request.into_inner();
+        let face = required(request.face)?;
+        let galleries = galleries(&request.gallery_ids, 1)?;
+        let identified = self
+            .app
+            .identify(&face.model, &face.values, galleries)
+            .await?;
+        let (outcome, subject_id) = match identified.outcome {
+            Outcome::Match(subject) => (identify_response::Outcome::Match, subject.to_string()),
+            Outcome::Nobody => (identify_response::Outcome::Nobody, String::new()),
+            Outcome::Ambiguous => (identify_response::Outcome::Ambiguous, String::new()),
+        };
+        Ok(Response::new(IdentifyResponse {
+            outcome: outcome.into(),
+            subject_id,
+            probe_mac: identified.probe_mac.to_vec(),
+        }))
+    }
+
+    async fn enrol_template(
+        &self,
+        request: Request<EnrolTemplateRequest>,
+    ) -> Result<Response<EnrolTemplateResponse>, Status> {
+        let request = request.into_inner();
+        let face = required(request.face)?;
+        if !(1..=200).contains(&request.consent_reference.chars().count()) {
+            return Err(invalid("consent_reference", "must have 1 to 200 characters").into());
+        }
+        let consented_at = request
+            .consented_at
+            .and_then(|time| from_proto(time.seconds, time.nanos).ok())
+            .ok_or_else(|| invalid("consented_at", "is required"))?;
+        let templates = self
+            .app
+            .enrol(Enrolment {
+                subject: id("subject_id", &request.subject_id)?,
+                template: id("template_id", &request.template_id)?,
+                model: &face.model,
+                vector: &face.values,
+                galleries: galleries(&request.gallery_ids, 1)?,
+                consent_reference: request.consent_reference,
+                consented_at: to_micros(consented_at),
+            })
+            .await?;
+        Ok(Response::new(EnrolTemplateResponse {
+            template_id: request.template_id,
+            templates: u32::try_from(templates).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn set_galleries(
+        &self,
+        request: Request<SetGalleriesRequest>,
+    ) -> Result<Response<SetGalleriesResponse>, Status> {
+        let request = request.into_inner();
+        self.app
+            .set_galleries(
+                id("subject_id", &request.subject_id)?,
+                galleries(&request.gallery_ids, 0)?,
+            )
+            .await?;
+        Ok(Response::new(SetGalleriesResponse {}))
+    }
+
+    async fn erase_subject(
+        &self,
+        request: Request<EraseSubjectRequest>,
+    ) -> Result<Response<EraseSubjectResponse>, Status> {
+        let erased = self
+            .app
+            .erase(id("subject_id", &request.into_inner().subject_id)?)
+            .await?;
+        Ok(Response::new(EraseSubjectResponse {
+            templates: u32::try_from(erased.templates).unwrap_or(u32::MAX),
+            erased_at: Some(prost_types::Timestamp {
+                seconds: erased.at.as_second(),
+                nanos: erased.at.subsec_nanosecond(),
+            }),
+        }))
+    }
+
+    async fn list_models(
+        &self,
+        _: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        let models = self.app.models().iter().map(|model| Model {
+            name: model.name.clone(),
+            version: model.version.clone(),
+            dimension: u32::try_from(model.dimension).unwrap_or(u32::MAX),
+            threshold: model.threshold,
+            margin: model.margin,
+        });
+        Ok(Response::new(ListModelsResponse {
+            models: models.collect(),
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let (counts, corrupt) = self.app.status();
+        Ok(Response::new(GetStatusResponse {
+            subjects: counts.subjects as u64,
+            templates: counts.templates as u64,
+            galleries: counts.galleries as u64,
+            corrupt_rows: corrupt as u64,
+        }))
+    }
+}
+
+fn invalid(field: &'static str, detail: &'static str) -> Error {
+    Error::InvalidField { field, detail }
+}
+
+fn required(face: Option<FaceVector>) -> Result<FaceVector, Error> {
+    face.ok_or_else(|| invalid("face", "is required"))
+}
+
+fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(|_| invalid(field, "is not a UUID"))
+}
+
+fn galleries(ids: &[String], least: usize) -> Result<Vec<Uuid>, Error> {
+    if !(least..=MAX_GALLERIES).contains(&ids.len()) {
+        return Err(invalid("gallery_ids", "must be 1 to 1,000"));
+    }
+    ids.iter().map(|text| id("gallery_ids", text)).collect()
+}

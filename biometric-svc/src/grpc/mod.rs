@@ -1,0 +1,5 @@
+//! Protobuf to domain and back; no rule lives here.
+
+mod biometric;
+
+pub(crate) use biometric::BiometricApi;

@@ -1,0 +1,69 @@
+{{/* A service's TOML; takes (list $ $member). */}}
+{{- define "access-mesh.config" -}}
+{{- $root := index . 0 -}}
+{{- $member := index . 1 -}}
+{{- $values := $root.Values -}}
+[server]
+listen = "0.0.0.0:{{ $member.grpcPort }}"
+
+[admin]
+listen = "0.0.0.0:{{ $member.adminPort }}"
+
+[tls]
+certificate = "/etc/propdev/tls/tls.crt"
+private_key = "/etc/propdev/tls/tls.key"
+trust_bundle = "/etc/propdev/tls/ca.crt"
+trust_domain = {{ $values.trustDomain | toJson }}
+
+[telemetry]
+log_format = {{ $values.telemetry.logFormat | toJson }}
+log_filter = {{ $values.telemetry.logFilter | toJson }}
+{{- with $values.telemetry.otlpEndpoint }}
+otlp_endpoint = {{ toJson . }}
+{{- end }}
+{{- if $member.publicPort }}
+
+[public]
+listen = "0.0.0.0:{{ $member.publicPort }}"
+certificate = "/etc/propdev/public/tls.crt"
+private_key = "/etc/propdev/public/tls.key"
+base_url = {{ $values.publicUrl | toJson }}
+{{- end }}
+{{- if $member.stores }}
+
+[database]
+{{- if $member.database.existingSecret }}
+# url: PROPDEV_DATABASE__URL, from the Secret {{ $member.database.existingSecret }}.
+{{- else }}
+url = {{ $member.database.url | default (printf "sqlite:///var/lib/propdev/%s.db" $member.name) | toJson }}
+{{- end }}
+
+[keyring]
+path = "/etc/propdev/keyring/keyring.json"
+# fsGroup makes every mounted Secret readable by the group.
+allow_group_read = true
+{{- end }}
+{{- range $member.models }}
+
+[[models]]
+name = {{ .name | toJson }}
+version = {{ .version | toJson }}
+dimension = {{ .dimension }}
+threshold = {{ printf "%g" (float64 .threshold) }}
+margin = {{ printf "%g" (float64 .margin) }}
+{{- with .false_match_bound }}
+false_match_bound = {{ printf "%g" (float64 .) }}
+{{- end }}
+{{- end }}
+{{- if $member.tokens }}
+
+[tokens]
+issuer = {{ $values.publicUrl | toJson }}
+audience = {{ $values.tokens.audience | default $values.publicUrl | toJson }}
+{{- end }}
+{{- range $member.peers }}
+
+[peers.{{ .name }}]
+endpoint = "https://{{ .fullname }}:{{ .grpcPort }}"
+{{- end }}
+{{ end -}}

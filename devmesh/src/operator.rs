@@ -1,0 +1,80 @@
+//! An operator's calls, over mTLS gRPC like everybody's.
+
+use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
+use propdev_proto::{
+    access::{
+        device_service_client::DeviceServiceClient, event_service_client::EventServiceClient,
+        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
+        resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
+        subscription_service_client::SubscriptionServiceClient,
+    },
+    auth::client_service_client::ClientServiceClient,
+};
+
+use crate::{Error, layout::Layout};
+
+/// Clients of every service that operators call, under one role.
+#[derive(Clone)]
+pub struct Operator {
+    access: MeshChannel,
+    auth: MeshChannel,
+}
+
+impl Operator {
+    pub fn connect(layout: &Layout, role: &str) -> Result<Self, Error> {
+        let fault = |error: String| Error::Certificates(error);
+        let tls = layout.tls(&layout.operator_folder(role));
+        let credentials = Credentials::load(tls).map_err(|e| fault(e.to_string()))?;
+        let policy = Policy::built_in().map_err(|e| fault(e.to_string()))?;
+        let channel = |service| {
+            let endpoint = format!("https://{}", layout.addresses.grpc(service));
+            mesh::client::connect(service, &endpoint, credentials.clone(), policy.clone())
+                .map_err(|e| fault(e.to_string()))
+        };
+        Ok(Self {
+            access: channel("access-svc")?,
+            auth: channel("auth-svc")?,
+        })
+    }
+
+    pub fn clients(&self) -> ClientServiceClient<MeshChannel> {
+        ClientServiceClient::new(self.auth.clone())
+    }
+
+    pub fn partners(&self) -> PartnerServiceClient<MeshChannel> {
+        PartnerServiceClient::new(self.access.clone())
+    }
+
+    pub fn sites(&self) -> SiteServiceClient<MeshChannel> {
+        SiteServiceClient::new(self.access.clone())
+    }
+
+    pub fn devices(&self) -> DeviceServiceClient<MeshChannel> {
+        DeviceServiceClient::new(self.access.clone())
+    }
+
+    pub fn residents(&self) -> ResidentServiceClient<MeshChannel> {
+        ResidentServiceClient::new(self.access.clone())
+    }
+
+    pub fn grants(&self) -> GrantServiceClient<MeshChannel> {
+        GrantServiceClient::new(self.access.clone())
+    }
+
+    pub fn holdings(&self) -> HoldingServiceClient<MeshChannel> {
+        HoldingServiceClient::new(self.access.clone())
+    }
+
+    pub fn subscriptions(&self) -> SubscriptionServiceClient<MeshChannel> {
+        SubscriptionServiceClient::new(self.access.clone())
+    }
+
+    pub fn openings(&self) -> OpeningServiceClient<MeshChannel> {
+        OpeningServiceClient::new(self.access.clone())
+    }
+
+    pub fn events(&self) -> EventServiceClient<MeshChannel> {
+        EventServiceClient::new(self.access.clone())
+    }
+}

@@ -1,0 +1,150 @@
+//! A mesh left running, with all that a shell needs to use it.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use devmesh::{
+    Error,
+    estate::{
+        self, BARRIER, DOOR, DOOR2, Estate, FOB, KEY, MODEL, OTHER_DOOR, PLATE, UNPAID_PLATE,
+    },
+    layout::{Addresses, Layout},
+    processes::{Processes, built_binaries},
+};
+
+use crate::face::{self, write_whole};
+
+pub(crate) const ENV_FILE: &str = "mesh.env";
+pub(crate) const ESTATE_FILE: &str = "estate.json";
+/// The folder of the running mesh, made anew at each start.
+pub(crate) const RUN: &str = "run";
+
+pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
+    let shutdown = mesh::shutdown::on_signals()?;
+    fs::create_dir_all(folder).map_err(file(folder))?;
+    let folder = folder.canonicalize().map_err(file(folder))?;
+    let env_file = folder.join(ENV_FILE);
+    let root = folder.join(RUN);
+    // First of all: nobody shall take an old mesh's addresses for this one's.
+    remove(fs::remove_file(&env_file), &env_file)?;
+    remove(fs::remove_dir_all(&root), &root)?;
+
+    let addresses = Addresses::free((port != 0).then_some(port))?;
+    let layout = Layout::write(&root, addresses, &|_| None)?;
+    let binaries = built_binaries()?;
+    let started = tokio::select! {
+        started = Processes::start(&layout, &binaries) => started,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let mut processes = started?;
+    let result = async {
+        let estate = estate::seed(&layout).await?;
+        publish(&folder, &layout, &estate)?;
+        tell(&folder, &layout);
+        loop {
+            processes.check_alive()?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let result: Result<(), Error> = tokio::select! {
+        result = result => result,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    remove(fs::remove_file(&env_file), &env_file)?;
+    processes.stop().await?;
+    result
+}
+
+fn remove(result: std::io::Result<()>, path: &Path) -> Result<(), Error> {
+    match result {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(file(path)(source)),
+        _ => Ok(()),
+    }
+}
+
+fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}
+
+/// The files of a running mesh; `mesh.env` last.
+fn publish(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(estate)
+        .map_err(|error| Error::Unexpected(error.to_string()))?;
+    write_whole(&layout.root.join(ESTATE_FILE), json.as_bytes())?;
+    let propctl = layout.propctl_config(&layout.operator_folder("operator"));
+    write_whole(&folder.join("propctl.toml"), propctl.as_bytes())?;
+
+    let faces = face::Files::of(folder);
+    face::write(&faces.face, estate.resident.identity)?;
+    face::write(&faces.unknown, estate.stranger)?;
+    face::write(&faces.unpaid, estate.unpaid.identity)?;
+    let path = |path: &PathBuf| path.display().to_string();
+    let lines = [
+        ("EDGE_URL", layout.edge_url()),
+        ("EDGE_CA", path(&layout.ca())),
+        ("CLIENT_ID", estate.client_id.clone()),
+        ("CLIENT_SECRET", estate.client_secret.clone()),
+        ("OTHER_CLIENT_ID", estate.other_client_id.clone()),
+        ("OTHER_CLIENT_SECRET", estate.other_client_secret.clone()),
+        ("DOOR_ID", DOOR.into()),
+        ("DOOR2_ID", DOOR2.into()),
+        ("BARRIER_ID", BARRIER.into()),
+        ("OTHER_DOOR_ID", OTHER_DOOR.into()),
+        ("FACE_MODEL", MODEL.into()),
+        ("FACE_FILE", path(&faces.face)),
+        ("UNKNOWN_FACE_FILE", path(&faces.unknown)),
+        ("UNPAID_FACE_FILE", path(&faces.unpaid)),
+        ("PLATE", PLATE.into()),
+        ("UNPAID_PLATE", UNPAID_PLATE.into()),
+        ("KEY_ID", KEY.into()),
+        ("FOB_ID", FOB.into()),
+        ("PARTNER_URL", layout.simulator_url()),
+    ];
+    let text: String = lines
+        .iter()
+        .map(|(key, value)| format!("{key}={value}\n"))
+        .collect();
+    write_whole(&folder.join(ENV_FILE), text.as_bytes())
+}
+
+#[expect(clippy::print_stdout, reason = "what the user of a running mesh reads")]
+fn tell(folder: &Path, layout: &Layout) {
+    let env = folder.join(ENV_FILE);
+    let propctl = folder.join("propctl.toml");
+    println!(
+        "The mesh is running.\n\n  \
+         edge       {edge}\n  \
+         partner    {partner} (/_sim/commands: what its gateway received)\n  \
+         auth-svc   {auth}\n  access-svc {access}\n  biometric  {biometric}\n  \
+         logs       {logs}\n\n\
+         Load its addresses and secrets:\n\n  set -a; . {env}; set +a\n\n\
+         A token by face, then the door:\n\n  \
+         printf '{{\"grant_type\":\"client_credentials\",\"face_model\":\"%s\",\"face_vector\":%s}}' \"$FACE_MODEL\" \"$(cat \"$FACE_FILE\")\" |\n    \
+         curl -s --cacert \"$EDGE_CA\" -u \"$CLIENT_ID:$CLIENT_SECRET\" -H 'Content-Type: application/json' --data-binary @- \"$EDGE_URL/oauth2/token\"\n  \
+         curl -s --cacert \"$EDGE_CA\" -X POST -H \"Authorization: Bearer $TOKEN\" \"$EDGE_URL/v1/doors/$DOOR_ID/open\"\n\n\
+         A token by plate, then the barrier:\n\n  \
+         curl -s --cacert \"$EDGE_CA\" -u \"$CLIENT_ID:$CLIENT_SECRET\" -d grant_type=client_credentials --data-urlencode \"plate=$PLATE\" \"$EDGE_URL/oauth2/token\"\n  \
+         curl -s --cacert \"$EDGE_CA\" -X POST -H \"Authorization: Bearer $TOKEN\" \"$EDGE_URL/v1/barriers/$BARRIER_ID/open\"\n\n\
+         A fresh picture for each try: make face. The operator's side:\n\n  \
+         {binary} --config {propctl} opening list\n\n\
+         Ctrl-C stops all of it.",
+        edge = layout.edge_url(),
+        partner = layout.simulator_url(),
+        auth = layout.addresses.grpc("auth-svc"),
+        access = layout.addresses.grpc("access-svc"),
+        biometric = layout.addresses.grpc("biometric-svc"),
+        logs = layout.root.join("logs").display(),
+        env = env.display(),
+        binary = built_binaries()
+            .unwrap_or_default()
+            .join("propctl")
+            .display(),
+        propctl = propctl.display(),
+    );
+    let _ = std::io::stdout().flush();
+}

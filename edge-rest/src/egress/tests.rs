@@ -1,0 +1,447 @@
+//! Commands against a partner of the test's own, over real TLS.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, extract::State, response::IntoResponse, routing::post};
+use http::{HeaderMap, StatusCode};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use mesh::{server::accept_tls, shutdown::Shutdown};
+use propdev_proto::{
+    access::{
+        GetEgressSettingsResponse, GetOpeningRequest, GetOpeningResponse, OpenRequest,
+        OpenResponse, Partner as PartnerMessage, PartnerClientCredentials,
+        RecordCommandResultsRequest, RecordCommandResultsResponse, RecordCredentialOpeningsRequest,
+        RecordCredentialOpeningsResponse,
+    },
+    auth::{GetKeySetResponse, IssueTokenRequest, IssueTokenResponse},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, time::Instant};
+
+use super::*;
+
+type Gateway = Box<dyn Fn(u32, &HeaderMap) -> Reply + Send + Sync>;
+
+enum Reply {
+    Status(u16),
+    Hang,
+}
+
+struct Partner {
+    gateway: Gateway,
+    tokens: AtomicU32,
+    calls: AtomicU32,
+    seen: std::sync::Mutex<Vec<(HeaderMap, Value)>>,
+}
+
+async fn token(State(partner): State<Arc<Partner>>, headers: HeaderMap) -> impl IntoResponse {
+    // `in:tercom` and `s cret` are form-encoded before they are joined.
+    let expected = "Basic aW4lM0F0ZXJjb206cytjcmV0";
+    if headers
+        .get("authorization")
+        .is_none_or(|value| value != expected)
+    {
+        return (
+            StatusCode::UNAUTHORIZED,
+            r#"{"error":"invalid_client"}"#.to_owned(),
+        );
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let number = partner.tokens.fetch_add(1, SeqCst) + 1;
+    let body = format!(r#"{{"access_token":"t{number}","token_type":"bearer","expires_in":60}}"#);
+    (StatusCode::OK, body)
+}
+
+async fn open(State(partner): State<Arc<Partner>>, headers: HeaderMap, body: String) -> StatusCode {
+    let call = partner.calls.fetch_add(1, SeqCst) + 1;
+    let body = serde_json::from_str(&body).unwrap_or_default();
+    let reply = (partner.gateway)(call, &headers);
+    partner.seen.lock().expect("a lock").push((headers, body));
+    match reply {
+        Reply::Status(status) => StatusCode::from_u16(status).expect("a status"),
+        Reply::Hang => std::future::pending().await,
+    }
+}
+
+/// Settings as access-svc would give them.
+struct Registry {
+    port: u16,
+    gateway_port: u16,
+    ca: String,
+    minimal: bool,
+    reads: AtomicU32,
+}
+
+struct World {
+    partner: Arc<Partner>,
+    registry: Arc<Registry>,
+    egress: Egress,
+    _shutdown: Guard,
+}
+
+/// Ends the partner with its test.
+struct Guard(Shutdown);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+async fn world(
+    minimal: bool,
+    gateway: impl Fn(u32, &HeaderMap) -> Reply + Send + Sync + 'static,
+) -> World {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".into()])
+        .and_then(|params| params.self_signed(&key))
+        .expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .expect("a configuration");
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tls = Arc::new(tls);
+
+    let partner = Arc::new(Partner {
+        gateway: Box::new(gateway),
+        tokens: AtomicU32::new(0),
+        calls: AtomicU32::new(0),
+        seen: std::sync::Mutex::default(),
+    });
+    let router = Router::new()
+        .route("/token", post(token))
+        .route("/v1/doors/{id}/open", post(open))
+        .with_state(partner.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let shutdown = Shutdown::new();
+    let mut connections = accept_tls(listener, move || tls.clone(), "test", shutdown.clone());
+    tokio::spawn(async move {
+        while let Some((stream, _)) = connections.recv().await {
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let _ = Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    let registry = Arc::new(Registry {
+        port,
+        gateway_port: port,
+        ca: certificate.pem(),
+        minimal,
+        reads: AtomicU32::new(0),
+    });
+    World {
+        partner,
+        egress: egress(registry.clone()),
+        registry,
+        _shutdown: Guard(shutdown),
+    }
+}
+
+fn egress(registry: Arc<Registry>) -> Egress {
+    let config = EgressConfig {
+        allow_private_addresses_for_development: true,
+        ..EgressConfig::default()
+    };
+    Egress::new(config, registry)
+}
+
+fn command(window: Duration) -> Command {
+    let now = Instant::now();
+    let time = "2026-11-24T06:00:00Z".parse().expect("a time");
+    Command {
+        partner_id: "0198b6d2-6f5c-7000-8000-000000000001".into(),
+        settings_version: 1,
+        client: OurClient::Intercom,
+        device_id: "door-1".into(),
+        command_id: "0198b6d2-6f5c-7000-8000-000000000002".into(),
+        opening_id: "0198b6d2-6f5c-7000-8000-000000000003".into(),
+        issued_at: time,
+        expires_at: time,
+        window: Window {
+            last_start: now + window,
+            give_up: now + window,
+        },
+    }
+}
+
+const SOON: Duration = Duration::from_millis(600);
+const LATE: Duration = Duration::from_secs(10);
+
+fn sent(outcome: Outcome, partner_status: u16, tries: u32) -> Sent {
+    Sent {
+        outcome,
+        partner_status,
+        tries,
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_delivered_and_says_no_more_than_it_must() {
+    let world = world(false, |_, _| Reply::Status(204)).await;
+    assert_eq!(
+        world.egress.send(&command(LATE)).await,
+        sent(Outcome::Delivered, 204, 1)
+    );
+    let seen = world.partner.seen.lock().expect("a lock");
+    let (headers, body) = &seen[0];
+    assert_eq!(headers["authorization"], "Bearer t1");
+    assert_eq!(
+        headers["idempotency-key"],
+        "0198b6d2-6f5c-7000-8000-000000000002"
+    );
+    assert_eq!(
+        *body,
+        serde_json::json!({
+            "device_id": "door-1",
+            "command_id": "0198b6d2-6f5c-7000-8000-000000000002",
+            "opening_id": "0198b6d2-6f5c-7000-8000-000000000003",
+            "issued_at": "2026-11-24T06:00:00Z",
+            "expires_at": "2026-11-24T06:00:00Z",
+        })
+    );
+}
+
+#[tokio::test]
+async fn minimal_mode_sends_the_device_id_alone_and_never_again() {
+    let world = world(true, |_, _| Reply::Status(503)).await;
+    assert_eq!(
+        world.egress.send(&command(LATE)).await,
+        sent(Outcome::Rejected, 503, 1)
+    );
+    let seen = world.partner.seen.lock().expect("a lock");
+    assert!(!seen[0].0.contains_key("idempotency-key"));
+    assert_eq!(seen[0].1, serde_json::json!({"device_id": "door-1"}));
+}
+
+#[tokio::test]
+async fn one_401_is_tried_once_with_a_new_token() {
+    let once = world(false, |_, headers| {
+        Reply::Status(if headers["authorization"] == "Bearer t1" {
+            401
+        } else {
+            200
+        })
+    })
+    .await;
+    assert_eq!(
+        once.egress.send(&command(LATE)).await,
+        sent(Outcome::Delivered, 200, 2)
+    );
+    let always = world(false, |_, _| Reply::Status(401)).await;
+    assert_eq!(
+        always.egress.send(&command(LATE)).await,
+        sent(Outcome::Rejected, 401, 2)
+    );
+    assert_eq!(always.partner.tokens.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn with_a_key_503_is_tried_again_until_the_expiry() {
+    let passing = world(false, |call, _| {
+        Reply::Status(if call < 3 { 503 } else { 202 })
+    })
+    .await;
+    assert_eq!(
+        passing.egress.send(&command(LATE)).await,
+        sent(Outcome::Delivered, 202, 3)
+    );
+    let lasting = world(false, |_, _| Reply::Status(429)).await;
+    let result = lasting.egress.send(&command(SOON)).await;
+    assert_eq!(
+        (result.outcome, result.partner_status),
+        (Outcome::Expired, 429)
+    );
+    assert!(result.tries > 1);
+}
+
+#[tokio::test]
+async fn other_answers_are_final() {
+    for (status, outcome) in [
+        (200, Outcome::Delivered),
+        (302, Outcome::Rejected),
+        (400, Outcome::Rejected),
+        (404, Outcome::Rejected),
+        (409, Outcome::Rejected),
+        (500, Outcome::Unknown),
+        (502, Outcome::Unknown),
+        (504, Outcome::Unknown),
+    ] {
+        let world = world(false, move |_, _| Reply::Status(status)).await;
+        assert_eq!(
+            world.egress.send(&command(LATE)).await,
+            sent(outcome, status, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_leaves_an_unknown_outcome() {
+    let world = world(false, |_, _| Reply::Hang).await;
+    assert_eq!(
+        world.egress.send(&command(SOON)).await,
+        sent(Outcome::Unknown, 0, 1)
+    );
+    assert_eq!(world.partner.calls.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_partner_that_cannot_be_reached_lets_the_command_expire() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
+    let world = world(false, |_, _| Reply::Status(200)).await;
+    let registry = Arc::new(Registry {
+        port,
+        gateway_port: port,
+        ca: world.registry.ca.clone(),
+        minimal: false,
+        reads: AtomicU32::new(0),
+    });
+    let egress = egress(registry);
+    let started = Instant::now();
+    assert_eq!(egress.send(&command(SOON)).await.outcome, Outcome::Expired);
+    assert!(started.elapsed() < Duration::from_secs(3));
+    let expired = command(Duration::ZERO);
+    assert_eq!(
+        world.egress.send(&expired).await,
+        Sent::none(Outcome::Expired)
+    );
+    assert_eq!(world.partner.calls.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_connections_is_tried_until_the_expiry() {
+    let mut world = world(false, |_, _| Reply::Status(200)).await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let registry = Registry {
+        port: world.registry.port,
+        gateway_port: closed.local_addr().expect("an address").port(),
+        ca: world.registry.ca.clone(),
+        minimal: true,
+        reads: AtomicU32::new(0),
+    };
+    drop(closed);
+    world.egress = egress(Arc::new(registry));
+    let result = world.egress.send(&command(SOON)).await;
+    assert_eq!(
+        (result.outcome, result.partner_status),
+        (Outcome::Expired, 0)
+    );
+    assert!(
+        result.tries > 1,
+        "a refused connection did nothing, in minimal mode too"
+    );
+    assert_eq!(world.partner.tokens.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn private_addresses_are_not_dialled_unless_configured() {
+    let world = world(false, |_, _| Reply::Status(200)).await;
+    let guarded = Egress::new(EgressConfig::default(), world.registry.clone());
+    assert_eq!(guarded.send(&command(SOON)).await.outcome, Outcome::Expired);
+    assert_eq!(world.partner.tokens.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_hundred_commands_share_one_token_and_one_reading_of_settings() {
+    let world = world(false, |_, _| Reply::Status(200)).await;
+    let egress = &world.egress;
+    let results = futures::future::join_all(
+        (0..100).map(|_| async move { egress.send(&command(LATE)).await }),
+    )
+    .await;
+    assert!(
+        results
+            .iter()
+            .all(|result| result.outcome == Outcome::Delivered)
+    );
+    assert_eq!(world.partner.tokens.load(SeqCst), 1);
+    assert_eq!(world.registry.reads.load(SeqCst), 1);
+    let mut newer = command(LATE);
+    newer.settings_version = 2;
+    world.egress.send(&newer).await;
+    assert_eq!(world.registry.reads.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_probe_tells_which_client_is_refused() {
+    let world = world(false, |_, _| Reply::Status(200)).await;
+    let [intercom, barrier] = world.egress.probe("p", 1).await.expect("an answer");
+    assert_eq!(intercom, "");
+    assert_eq!(barrier, "the auth server answered 401 invalid_client");
+}
+
+#[async_trait]
+impl Inside for Registry {
+    async fn egress_settings(&self, id: &str) -> Result<GetEgressSettingsResponse, Status> {
+        let reads = self.reads.fetch_add(1, SeqCst) + 1;
+        let client = |id: &str, secret: &str| {
+            Some(PartnerClientCredentials {
+                client_id: id.into(),
+                client_secret: secret.into(),
+            })
+        };
+        Ok(GetEgressSettingsResponse {
+            partner: Some(PartnerMessage {
+                partner_id: id.into(),
+                token_url: format!("https://localhost:{}/token", self.port),
+                api_base: format!("https://localhost:{}", self.gateway_port),
+                minimal: self.minimal,
+                ca_pem: self.ca.clone(),
+                settings_version: reads.into(),
+                ..PartnerMessage::default()
+            }),
+            intercom: client("in:tercom", "s cret"),
+            barrier: client("barrier", "wrong"),
+        })
+    }
+
+    async fn issue_token(&self, _: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn key_set(&self) -> Result<GetKeySetResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn open(&self, _: OpenRequest) -> Result<OpenResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn opening(&self, _: GetOpeningRequest) -> Result<GetOpeningResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn record_credential_openings(
+        &self,
+        _: RecordCredentialOpeningsRequest,
+    ) -> Result<RecordCredentialOpeningsResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn record_command_results(
+        &self,
+        _: RecordCommandResultsRequest,
+    ) -> Result<RecordCommandResultsResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+}

@@ -1,0 +1,137 @@
+//! The parameters of a token request, alike from a form and from JSON. A
+//! parameter without a value counts as absent, a repeated one is a fault, an
+//! unknown one is ignored (RFC 6749 section 3.2).
+
+use secrecy::SecretString;
+use std::collections::HashSet;
+
+use super::{error::TokenError, form};
+use crate::http::{
+    json::Json,
+    vector::{self, VectorFault},
+};
+
+/// Holds a secret and evidence: without `Debug`.
+#[derive(Default)]
+pub(crate) struct Parameters {
+    pub(crate) grant_type: Option<String>,
+    pub(crate) scope: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) client_secret: Option<SecretString>,
+    pub(crate) client_assertion: bool,
+    pub(crate) face_vector: Option<Vec<u8>>,
+    pub(crate) face_model: Option<String>,
+    pub(crate) plate: Option<String>,
+    pub(crate) plate_country: Option<String>,
+    pub(crate) captured_at: Option<String>,
+    pub(crate) device_id: Option<String>,
+    pub(crate) resources: Vec<String>,
+}
+
+impl Parameters {
+    pub(crate) fn of_form(bytes: &[u8]) -> Result<Self, TokenError> {
+        let pairs = form::pairs(bytes).map_err(|_| {
+            TokenError::invalid_request(
+                "The form is not URL-encoded UTF-8 without zero characters.",
+            )
+        })?;
+        let mut parameters = Self::default();
+        let mut seen = HashSet::new();
+        for (name, value) in pairs {
+            // RFC 8707 lets a request name several resources.
+            if name != "resource" && !seen.insert(name.clone()) {
+                return Err(TokenError::invalid_request("A parameter is repeated."));
+            }
+            if value.is_empty() {
+                continue;
+            }
+            if name == "face_vector" {
+                parameters.face_vector = Some(vector::of_text(&value).map_err(vector_fault)?);
+            } else {
+                parameters.set(&name, value);
+            }
+        }
+        Ok(parameters)
+    }
+
+    pub(crate) fn of_json(bytes: &[u8]) -> Result<Self, TokenError> {
+        let mut object = match Json::parse(bytes) {
+            Ok(Json::Object(object)) => object,
+            Ok(_) => {
+                return Err(TokenError::invalid_request(
+                    "The body is not a JSON object.",
+                ));
+            }
+            Err(fault) => return Err(TokenError::invalid_request(fault)),
+        };
+        let mut parameters = Self::default();
+        for name in TEXTS {
+            let text = object
+                .text(name, name)
+                .map_err(TokenError::invalid_request)?;
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                parameters.set(name, text);
+            }
+        }
+        match object.take("face_vector") {
+            None => {}
+            Some(Json::Text(text)) if text.is_empty() => {}
+            Some(value) => {
+                parameters.face_vector = Some(vector::of_json(&value).map_err(vector_fault)?);
+            }
+        }
+        match object.take("resource") {
+            None => {}
+            Some(Json::Array(items)) => {
+                for item in items {
+                    parameters.resources.push(resource(item)?);
+                }
+            }
+            Some(item) => parameters.resources.push(resource(item)?),
+        }
+        Ok(parameters)
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        match name {
+            "grant_type" => self.grant_type = Some(value),
+            "scope" => self.scope = Some(value),
+            "client_id" => self.client_id = Some(value),
+            "client_secret" => self.client_secret = Some(value.into()),
+            "client_assertion" | "client_assertion_type" => self.client_assertion = true,
+            "face_model" => self.face_model = Some(value),
+            "plate" => self.plate = Some(value),
+            "plate_country" => self.plate_country = Some(value),
+            "captured_at" => self.captured_at = Some(value),
+            "device_id" => self.device_id = Some(value),
+            "resource" => self.resources.push(value),
+            _ => {}
+        }
+    }
+}
+
+/// The parameters whose value is one text.
+const TEXTS: [&str; 11] = [
+    "grant_type",
+    "scope",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "face_model",
+    "plate",
+    "plate_country",
+    "captured_at",
+    "device_id",
+];
+
+fn resource(value: Json) -> Result<String, TokenError> {
+    match value {
+        Json::Text(text) if !text.is_empty() && !text.contains('\0') => Ok(text),
+        _ => Err(TokenError::invalid_request("resource is not a URI.")),
+    }
+}
+
+fn vector_fault(fault: VectorFault) -> TokenError {
+    TokenError::invalid_request(fault.detail("face_vector"))
+}

@@ -1,0 +1,113 @@
+//! What the edge asks of the services behind it: the seam at which tests put
+//! services of their own.
+
+use async_trait::async_trait;
+use mesh::{client::MeshChannel, server::MAX_MESSAGE};
+use propdev_proto::{
+    access::{
+        GetEgressSettingsRequest, GetEgressSettingsResponse, GetOpeningRequest, GetOpeningResponse,
+        OpenRequest, OpenResponse, RecordCommandResultsRequest, RecordCommandResultsResponse,
+        RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse,
+        event_service_client::EventServiceClient, opening_service_client::OpeningServiceClient,
+        partner_service_client::PartnerServiceClient,
+    },
+    auth::{
+        GetKeySetRequest, GetKeySetResponse, IssueTokenRequest, IssueTokenResponse,
+        token_service_client::TokenServiceClient,
+    },
+};
+use tonic::Status;
+
+#[async_trait]
+pub(crate) trait Inside: Send + Sync + 'static {
+    async fn issue_token(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status>;
+    async fn key_set(&self) -> Result<GetKeySetResponse, Status>;
+    async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status>;
+    async fn opening(&self, request: GetOpeningRequest) -> Result<GetOpeningResponse, Status>;
+    async fn record_credential_openings(
+        &self,
+        request: RecordCredentialOpeningsRequest,
+    ) -> Result<RecordCredentialOpeningsResponse, Status>;
+    async fn record_command_results(
+        &self,
+        request: RecordCommandResultsRequest,
+    ) -> Result<RecordCommandResultsResponse, Status>;
+    async fn egress_settings(&self, partner_id: &str) -> Result<GetEgressSettingsResponse, Status>;
+}
+
+/// The services themselves, over the mesh.
+pub(crate) struct MeshInside {
+    tokens: TokenServiceClient<MeshChannel>,
+    openings: OpeningServiceClient<MeshChannel>,
+    events: EventServiceClient<MeshChannel>,
+    partners: PartnerServiceClient<MeshChannel>,
+}
+
+impl MeshInside {
+    pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
+        Self {
+            tokens: TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE),
+            openings: OpeningServiceClient::new(access.clone())
+                .max_decoding_message_size(MAX_MESSAGE),
+            events: EventServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE),
+            partners: PartnerServiceClient::new(access).max_decoding_message_size(MAX_MESSAGE),
+        }
+    }
+}
+
+#[async_trait]
+impl Inside for MeshInside {
+    async fn issue_token(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        Ok(self.tokens.clone().issue_token(request).await?.into_inner())
+    }
+
+    async fn key_set(&self) -> Result<GetKeySetResponse, Status> {
+        let answer = self.tokens.clone().get_key_set(GetKeySetRequest {}).await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status> {
+        Ok(self.openings.clone().open(request).await?.into_inner())
+    }
+
+    async fn opening(&self, request: GetOpeningRequest) -> Result<GetOpeningResponse, Status> {
+        Ok(self
+            .openings
+            .clone()
+            .get_opening(request)
+            .await?
+            .into_inner())
+    }
+
+    async fn record_credential_openings(
+        &self,
+        request: RecordCredentialOpeningsRequest,
+    ) -> Result<RecordCredentialOpeningsResponse, Status> {
+        let answer = self
+            .events
+            .clone()
+            .record_credential_openings(request)
+            .await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn record_command_results(
+        &self,
+        request: RecordCommandResultsRequest,
+    ) -> Result<RecordCommandResultsResponse, Status> {
+        let answer = self.events.clone().record_command_results(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn egress_settings(&self, partner_id: &str) -> Result<GetEgressSettingsResponse, Status> {
+        let request = GetEgressSettingsRequest {
+            partner_id: partner_id.to_owned(),
+        };
+        Ok(self
+            .partners
+            .clone()
+            .get_egress_settings(request)
+            .await?
+            .into_inner())
+    }
+}

@@ -1,0 +1,105 @@
+//! The HTTPS listener for partners: bounded in connections, streams, header
+//! size and header time, and drained at shutdown.
+
+mod certificate;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+pub(crate) use certificate::Certificate;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use mesh::{server::accept_tls, shutdown::Shutdown};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower::ServiceExt;
+
+use crate::config::PublicConfig;
+
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADERS: u32 = 32 * 1024;
+const MAX_STREAMS: u32 = 128;
+
+pub(crate) struct Public {
+    pub(crate) config: PublicConfig,
+    pub(crate) certificate: Arc<Certificate>,
+    pub(crate) drain: Duration,
+}
+
+impl Public {
+    pub(crate) async fn serve(self, listener: TcpListener, router: Router, shutdown: Shutdown) {
+        let certificate = self.certificate.clone();
+        let mut connections = accept_tls(
+            listener,
+            move || certificate.server_config(),
+            "public",
+            shutdown.clone(),
+        );
+        let places = Arc::new(Semaphore::new(self.config.max_connections.get() as usize));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let connection = tokio::select! {
+                () = shutdown.cancelled() => break,
+                connection = connections.recv() => connection,
+            };
+            let Some((stream, _)) = connection else { break };
+            // One too many is closed: waiting would hold memory for strangers.
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                tracing::debug!("too many connections");
+                continue;
+            };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let service = router
+                .clone()
+                .map_request(|request: http::Request<Incoming>| request.map(Body::new));
+            let connection = builder(http2)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+                .into_owned();
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+                drop(place);
+            });
+        }
+        drop(connections);
+        if tokio::time::timeout(self.drain, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests still under way when the drain ended");
+        }
+    }
+}
+
+/// Speaks what ALPN agreed on. Guessing from the first bytes instead would let
+/// a silent client wait without any time limit.
+fn builder(http2: bool) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(MAX_HEADERS as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(32)
+        .max_local_error_reset_streams(256)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    if http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Configuration from a TOML file and `PROPDEV_` environment variables
+//! (`PROPDEV_DATABASE__URL` is `[database] url`). Unknown keys are errors.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// What is wrong, and with which key; holds no values of secrets, since
+/// secrets are configured by file name.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("configuration file {0} does not exist")]
+    Missing(PathBuf),
+    #[error("configuration is wrong: {0}")]
+    Invalid(String),
+}
+
+/// Reads the file, then the environment over it.
+pub fn load<C: DeserializeOwned>(file: &Path) -> Result<C, ConfigError> {
+    if !file.is_file() {
+        return Err(ConfigError::Missing(file.to_owned()));
+    }
+    Figment::new()
+        .merge(Toml::file(file))
+        .merge(Env::prefixed("PROPDEV_").split("__"))
+        .extract()
+        .map_err(|error| {
+            let faults: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
+            ConfigError::Invalid(faults.join("; "))
+        })
+}
+
+/// `[server]`: the mTLS gRPC listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    /// Milliseconds that calls under way are given to end at shutdown.
+    #[serde(default = "default_drain_ms")]
+    pub drain_ms: u64,
+    /// Calls served at once; more are refused with RESOURCE_EXHAUSTED.
+    #[serde(default = "default_concurrency")]
+    pub max_concurrent_calls: usize,
+}
+
+impl ServerConfig {
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+/// `[admin]`: plaintext health and metrics on a private port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+}
+
+/// `[tls]`: this process's mesh identity, PEM files, read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    pub trust_bundle: PathBuf,
+    pub trust_domain: String,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    pub log_format: LogFormat,
+    /// A `tracing` filter such as `info,access_svc=debug`.
+    pub log_filter: String,
+    /// OTLP over gRPC, e.g. `http://collector:4317`; none exports nothing.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log_format: LogFormat::Json,
+            log_filter: "info".into(),
+            otlp_endpoint: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// `[database]`: `sqlite://<file>` or `postgres://…`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    pub url: String,
+    #[serde(default = "default_connections")]
+    pub max_connections: u32,
+}
+
+/// `[keyring]`: the key file, outside the database and the data folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyringConfig {
+    pub path: PathBuf,
+    /// A Secret mounted under an fsGroup is readable by that group.
+    #[serde(default)]
+    pub allow_group_read: bool,
+}
+
+/// `[peers.<service>]`: where another service is dialled.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// `https://host:port`.
+    pub endpoint: String,
+}
+
+fn default_drain_ms() -> u64 {
+    10_000
+}
+
+fn default_concurrency() -> usize {
+    1_024
+}
+
+fn default_connections() -> u32 {
+    8
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[allow(dead_code)]
+        server: ServerConfig,
+    }
+
+    fn load_text(text: &str) -> Result<Sample, ConfigError> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("written");
+        load(file.path())
+    }
+
+    #[test]
+    fn the_wrong_key_is_named() {
+        let error = load_text("[server]\nlisten = \"127.0.0.1:1\"\nlissten = 3\n")
+            .expect_err("an unknown key");
+        assert!(error.to_string().contains("lissten"), "{error}");
+        let error = load_text("[server]\nlisten = \"nowhere\"\n").expect_err("a bad address");
+        assert!(error.to_string().contains("server.listen"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load::<Sample>(Path::new("/nonexistent/x.toml")).expect_err("no file");
+        assert!(error.to_string().contains("/nonexistent/x.toml"));
+    }
+}

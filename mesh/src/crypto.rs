@@ -1,0 +1,177 @@
+//! Envelope encryption and keyed hashes over ring: AES-256-GCM with random
+//! 96-bit nonces (NIST SP 800-38D section 8.2.2) and HMAC-SHA-256.
+
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+use zeroize::Zeroizing;
+
+pub const KEY_LEN: usize = 32;
+
+/// Says that something failed and never why: neither a wrong key nor an edited
+/// ciphertext is worth telling an attacker apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CryptoError {
+    #[error("the ciphertext does not open")]
+    Open,
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+/// A 256-bit secret. Has no `Debug`, no `Serialize`; wiped when dropped.
+#[derive(Clone)]
+pub struct Key(Zeroizing<[u8; KEY_LEN]>);
+
+impl Key {
+    pub fn random() -> Result<Self, CryptoError> {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        fill_random(bytes.as_mut())?;
+        Ok(Self(bytes))
+    }
+
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; KEY_LEN] = bytes.try_into().ok()?;
+        Some(Self(Zeroizing::new(bytes)))
+    }
+
+    /// The secret itself, for a keyring to store.
+    pub fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
+    /// `nonce || ciphertext || tag`, bound to the associated data: 28 bytes
+    /// longer than the plaintext.
+    pub fn seal(&self, plaintext: &[u8], associated: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let mut nonce = [0; NONCE_LEN];
+        fill_random(&mut nonce)?;
+        let mut out = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(plaintext);
+        let tag = self
+            .cipher()?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(associated),
+                &mut out[NONCE_LEN..],
+            )
+            .map_err(|_| CryptoError::Library)?;
+        out.extend_from_slice(tag.as_ref());
+        Ok(out)
+    }
+
+    /// The reverse of [`Key::seal`]; fails closed on any change of ciphertext,
+    /// key or associated data.
+    pub fn open(
+        &self,
+        sealed: &[u8],
+        associated: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let (nonce, body) = sealed
+            .split_at_checked(NONCE_LEN)
+            .ok_or(CryptoError::Open)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CryptoError::Open)?;
+        let mut buffer = Zeroizing::new(body.to_vec());
+        let length = self
+            .cipher()?
+            .open_in_place(nonce, Aad::from(associated), &mut buffer)
+            .map_err(|_| CryptoError::Open)?
+            .len();
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+
+    /// HMAC-SHA-256 over the parts, each preceded by its length so that no two
+    /// lists of parts share an encoding.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref());
+        let mut context = hmac::Context::with_key(&key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        out
+    }
+
+    fn cipher(&self) -> Result<LessSafeKey, CryptoError> {
+        UnboundKey::new(&AES_256_GCM, self.0.as_ref())
+            .map(LessSafeKey::new)
+            .map_err(|_| CryptoError::Library)
+    }
+}
+
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| CryptoError::Library)
+}
+
+/// Whether two MACs are equal, in time that depends on their length alone.
+pub fn macs_equal(a: &[u8], b: &[u8]) -> bool {
+    use zeroize::Zeroize;
+    // Comparing MACs of both under a fresh key hides where they first differ.
+    let mut key_bytes = [0; KEY_LEN];
+    if fill_random(&mut key_bytes).is_err() {
+        return false;
+    }
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key_bytes);
+    key_bytes.zeroize();
+    let tag = hmac::sign(&key, a);
+    hmac::verify(&key, b, tag.as_ref()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_opens(plain: Vec<u8>, aad: Vec<u8>) {
+            let key = Key::random().expect("random");
+            let sealed = key.seal(&plain, &aad).expect("sealed");
+            prop_assert_eq!(key.open(&sealed, &aad).expect("opens").to_vec(), plain);
+        }
+
+        #[test]
+        fn any_change_fails_closed(
+            plain in proptest::collection::vec(any::<u8>(), 1..64),
+            aad: Vec<u8>,
+            at: prop::sample::Index,
+            bit in 0u8..8,
+        ) {
+            let key = Key::random().expect("random");
+            let sealed = key.seal(&plain, &aad).expect("sealed");
+            let mut edited = sealed.clone();
+            let position = at.index(edited.len());
+            edited[position] ^= 1 << bit;
+            prop_assert_eq!(key.open(&edited, &aad).err(), Some(CryptoError::Open));
+            let position = at.index(sealed.len());
+            prop_assert!(key.open(&sealed[..position], &aad).is_err());
+            let mut other = aad.clone();
+            other.push(0);
+            prop_assert!(key.open(&sealed, &other).is_err());
+            let stranger = Key::random().expect("random");
+            prop_assert!(stranger.open(&sealed, &aad).is_err());
+        }
+
+        #[test]
+        fn parts_cannot_be_shifted(a: Vec<u8>, b in proptest::collection::vec(any::<u8>(), 1..16)) {
+            let key = Key::random().expect("random");
+            let joined: Vec<u8> = a.iter().chain(&b).copied().collect();
+            prop_assert_ne!(key.mac(&[&a, &b]), key.mac(&[&joined]));
+            prop_assert_ne!(key.mac(&[&a, &b]), key.mac(&[&joined, &[]]));
+        }
+    }
+
+    #[test]
+    fn macs_compare() {
+        assert!(macs_equal(b"same", b"same"));
+        assert!(!macs_equal(b"same", b"sane"));
+        assert!(!macs_equal(b"same", b"same "));
+    }
+}

@@ -1,0 +1,68 @@
+//! gRPC statuses with a stable reason (`google.rpc.ErrorInfo`), and how a
+//! caller reads it back. Unknown reasons degrade to the code.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// `ErrorInfo.domain` of all our reasons.
+pub const DOMAIN: &str = "propdev";
+
+/// A status whose reason outlives any wording of the message.
+pub fn status(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    status_with(code, reason, message, [])
+}
+
+/// The same with metadata such as an opening's id.
+pub fn status_with<const N: usize>(
+    code: Code,
+    reason: &str,
+    message: impl Into<String>,
+    metadata: [(&str, String); N],
+) -> Status {
+    let metadata: HashMap<String, String> = metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    Status::with_error_details(
+        code,
+        message,
+        ErrorDetails::with_error_info(reason, DOMAIN, metadata),
+    )
+}
+
+/// The reason a status carries and its metadata; none where it has none of ours.
+pub fn reason(status: &Status) -> Option<(String, HashMap<String, String>)> {
+    status
+        .get_details_error_info()
+        .filter(|info| info.domain == DOMAIN)
+        .map(|info| (info.reason, info.metadata))
+}
+
+/// Whether a dependency could not be asked, as against having answered no.
+pub fn is_unavailable(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_survives_the_wire_form() {
+        let sent = status_with(
+            Code::NotFound,
+            "DEVICE_NOT_FOUND",
+            "no such device",
+            [("opening_id", "x".into())],
+        );
+        let (reason, metadata) = reason(&sent).expect("a reason");
+        assert_eq!(reason, "DEVICE_NOT_FOUND");
+        assert_eq!(metadata["opening_id"], "x");
+        assert!(super::reason(&Status::internal("plain")).is_none());
+    }
+}

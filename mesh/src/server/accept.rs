@@ -1,0 +1,180 @@
+//! Accepts TCP, shakes hands in bounded number and time, and tells each call
+//! who its peer is.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::Stream;
+use opentelemetry::{KeyValue, global};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use crate::{identity::SpiffeId, shutdown::Shutdown, tls::Credentials};
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKES_AT_ONCE: usize = 256;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// None where the certificate carries no identity of ours.
+    pub id: Option<SpiffeId>,
+    pub address: SocketAddr,
+}
+
+pub(super) struct MeshStream {
+    inner: TlsStream<TcpStream>,
+    peer: Peer,
+}
+
+impl Connected for MeshStream {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for MeshStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for MeshStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Every connection that shook hands, until shutdown. The configuration is
+/// asked for anew for each, so that reloaded certificates take effect. A
+/// failed handshake is counted and ends that connection alone.
+pub fn accept_tls<C>(
+    listener: TcpListener,
+    config: C,
+    listener_name: &'static str,
+    shutdown: Shutdown,
+) -> mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>
+where
+    C: Fn() -> Arc<ServerConfig> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(64);
+    let refused = global::meter("mesh")
+        .u64_counter("mesh.tls.handshake.failures")
+        .build();
+    let places = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
+    tokio::spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, address) = match accepted {
+                Ok(pair) => pair,
+                Err(error) => {
+                    // Out of descriptors, most likely: spinning would not free one.
+                    tracing::warn!(%error, listener = listener_name, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            let acceptor = TlsAcceptor::from(config());
+            let (sender, refused) = (sender.clone(), refused.clone());
+            tokio::spawn(async move {
+                let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+                drop(place);
+                let kind = match result {
+                    Ok(Ok(stream)) => {
+                        let _ = sender.send((stream, address)).await;
+                        return;
+                    }
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, %address, listener = listener_name, "handshake failed");
+                        "refused"
+                    }
+                    Err(_) => "timeout",
+                };
+                refused.add(
+                    1,
+                    &[
+                        KeyValue::new("mesh.listener", listener_name),
+                        KeyValue::new("error.type", kind),
+                    ],
+                );
+            });
+        }
+    });
+    receiver
+}
+
+pub(super) fn incoming(
+    listener: TcpListener,
+    credentials: Arc<Credentials>,
+    shutdown: Shutdown,
+) -> impl Stream<Item = io::Result<MeshStream>> {
+    use futures::StreamExt;
+    let connections = accept_tls(
+        listener,
+        move || credentials.server_config(),
+        "grpc",
+        shutdown,
+    );
+    ReceiverStream::new(connections).map(|(inner, address)| {
+        let id = inner
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|leaf| SpiffeId::of_certificate(leaf).ok());
+        Ok(MeshStream {
+            inner,
+            peer: Peer { id, address },
+        })
+    })
+}

@@ -1,0 +1,88 @@
+//! The partner's auth server: client credentials with HTTP Basic.
+
+use std::time::Duration;
+
+use axum::{
+    Form, Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    App,
+    behaviour::{HANG, Mode},
+    state::Token,
+};
+
+const LIFETIME_S: i64 = 300;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/oauth2/token", post(token))
+}
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    grant_type: String,
+}
+
+async fn token(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Form(request): Form<TokenRequest>,
+) -> Response {
+    let behaviour = app.shared.lock().behaviour;
+    match behaviour.token_mode {
+        Mode::Ok | Mode::UnauthorizedOnce => {}
+        Mode::Slow => tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await,
+        Mode::Hang => tokio::time::sleep(HANG).await,
+        Mode::Down => return fault(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        Mode::Refuse => return fault(StatusCode::BAD_REQUEST, "unauthorized_client"),
+    }
+    if request.grant_type != "client_credentials" {
+        return fault(StatusCode::BAD_REQUEST, "unsupported_grant_type");
+    }
+    let Some((id, secret)) = basic(&headers) else {
+        return fault(StatusCode::UNAUTHORIZED, "invalid_client");
+    };
+    let mut state = app.shared.lock();
+    let Some((partner, kind)) = state.client(&id, &secret) else {
+        return fault(StatusCode::UNAUTHORIZED, "invalid_client");
+    };
+    let token = Uuid::new_v4().simple().to_string();
+    let expires_at = app.clock.now() + SignedDuration::from_secs(LIFETIME_S);
+    state.tokens_issued += 1;
+    state.tokens.insert(
+        token.clone(),
+        Token {
+            partner,
+            kind,
+            expires_at,
+        },
+    );
+    let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_S});
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Id and secret, each form-decoded (RFC 6749 section 2.3.1).
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let decoded = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let decode = |text: &str| {
+        url::form_urlencoded::parse(format!("v={text}").as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+    };
+    Some((decode(id)?, decode(secret)?))
+}
+
+fn fault(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({"error": error}))).into_response()
+}

@@ -1,0 +1,204 @@
+//! Arguments: `propctl <noun> <verb>`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+
+use crate::{
+    commands::{
+        client::Client, credential::Credential, dev::Dev, device::Device, event::Event,
+        grant::Grant, holding::Holding, opening::Opening, partner::Partner, payment::Payment,
+        resident::Resident, site::Site, status::Status, vehicle::Vehicle,
+    },
+    connection::Session,
+    error::Failure,
+};
+
+const NOTES: &str = "\
+Connection:
+  --config FILE (or PROPCTL_CONFIG, or ./propctl.toml) holds
+    [tls]        certificate, private_key, trust_bundle, trust_domain
+    [endpoints]  auth-svc, access-svc, biometric-svc   (https://host:port)
+  PROPCTL_TLS__CERTIFICATE, PROPCTL_ENDPOINTS__ACCESS_SVC and so on override it.
+  Relative paths in the file are relative to the file.
+
+JSON output:
+  The fields of the contracts (proto/propdev), one object or an array; times in
+  RFC 3339, enums by the name in the contract, what is absent is null.
+
+Exit codes:
+  0  done
+  1  the service refused, or the thing asked for came out badly
+  2  wrong usage, configuration or local file
+  3  a service cannot be reached, is overloaded or did not answer in time
+  4  permission denied
+  5  not found";
+
+/// The operator's command line of the access mesh.
+#[derive(Parser)]
+#[command(name = "propctl", version, after_long_help = NOTES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Connection settings; without it, ./propctl.toml
+    #[arg(long, global = true, env = "PROPCTL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// How results are shown
+    #[arg(long, global = true, env = "PROPCTL_OUTPUT", value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+
+    /// Limit for the whole command, e.g. 5, 500ms or 1m; each call has its contract's in any case
+    #[arg(long, global = true, env = "PROPCTL_TIMEOUT", value_parser = parse_timeout)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Tell on stderr why a service was not reached
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For scripts
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Development CA, certificates and keyrings; talks to no service
+    #[command(subcommand)]
+    Dev(Dev),
+    /// Partners and how we reach them
+    #[command(subcommand)]
+    Partner(Partner),
+    /// OAuth clients of partners
+    #[command(subcommand)]
+    Client(Client),
+    /// Residential complexes
+    #[command(subcommand)]
+    Site(Site),
+    /// Doors and barriers
+    #[command(subcommand)]
+    Device(Device),
+    /// People who live there
+    #[command(subcommand)]
+    Resident(Resident),
+    /// Rights of residents on devices
+    #[command(subcommand)]
+    Grant(Grant),
+    /// Vehicles of residents
+    #[command(subcommand)]
+    Vehicle(Vehicle),
+    /// Keys of residents
+    #[command(subcommand)]
+    Key(Credential),
+    /// Fobs of residents
+    #[command(subcommand)]
+    Fob(Credential),
+    /// What residents hold: vehicles, keys and fobs
+    #[command(subcommand)]
+    Holding(Holding),
+    /// What is paid for
+    #[command(subcommand)]
+    Payment(Payment),
+    /// Decisions to open and what became of them
+    #[command(subcommand)]
+    Opening(Opening),
+    /// Openings by key or fob
+    #[command(subcommand)]
+    Event(Event),
+    /// Whether each service answers, and what the biometric store holds
+    Status(Status),
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        use propdev_proto::access::CredentialKind;
+        match self {
+            Self::Dev(dev) => dev.run(&session.output),
+            Self::Partner(partner) => partner.run(session).await,
+            Self::Client(client) => client.run(session).await,
+            Self::Site(site) => site.run(session).await,
+            Self::Device(device) => device.run(session).await,
+            Self::Resident(resident) => resident.run(session).await,
+            Self::Grant(grant) => grant.run(session).await,
+            Self::Vehicle(vehicle) => vehicle.run(session).await,
+            Self::Key(key) => key.run(CredentialKind::Key, session).await,
+            Self::Fob(fob) => fob.run(CredentialKind::Fob, session).await,
+            Self::Holding(holding) => holding.run(session).await,
+            Self::Payment(payment) => payment.run(session).await,
+            Self::Opening(opening) => opening.run(session).await,
+            Self::Event(event) => event.run(session).await,
+            Self::Status(status) => status.run(session).await,
+        }
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let duration = match text.parse::<u32>() {
+        Ok(seconds) => Duration::from_secs(seconds.into()),
+        Err(_) => text
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|duration| Duration::try_from(duration).ok())
+            .ok_or("not a duration such as 5, 500ms or 1m")?,
+    };
+    if duration.is_zero() {
+        return Err("must be above zero".into());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn timeouts_are_seconds_or_durations() {
+        assert_eq!(parse_timeout("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_timeout("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_timeout("1m"), Ok(Duration::from_secs(60)));
+        for wrong in ["0", "-1s", "soon", ""] {
+            assert!(parse_timeout(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lists_take_several_values_or_commas() {
+        for arguments in [
+            &[
+                "propctl", "resident", "add", "--name", "-", "--site", "a", "b",
+            ][..],
+            &["propctl", "resident", "add", "--site", "a,b", "--name", "-"][..],
+        ] {
+            let Command::Resident(Resident::Add { site, .. }) = Cli::parse_from(arguments).command
+            else {
+                panic!("another command");
+            };
+            assert_eq!(site, ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn no_secret_can_be_an_argument() {
+        let refused = Cli::try_parse_from(["propctl", "partner", "add", "--intercom-secret", "x"]);
+        assert!(refused.is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! `key` and `fob`: the same verbs over the two kinds of credential.
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use propdev_proto::access::{
+    AddCredentialRequest, CredentialKind, holding_service_client::HoldingServiceClient,
+};
+
+use crate::{connection::Session, error::Failure, input, moment};
+
+#[derive(Subcommand)]
+pub(crate) enum Credential {
+    /// Note who holds it
+    Add {
+        /// UUID
+        #[arg(long)]
+        resident: String,
+        /// UUID
+        #[arg(long)]
+        partner: String,
+        /// Site (UUID) where it is used
+        #[arg(long)]
+        site: String,
+        /// The partner's own id; - reads it from stdin
+        #[arg(long)]
+        id: String,
+        /// RFC 3339; without it, now
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        held_from: Option<Timestamp>,
+    },
+}
+
+impl Credential {
+    pub(crate) async fn run(self, kind: CredentialKind, session: &Session) -> Result<(), Failure> {
+        let Self::Add {
+            resident,
+            partner,
+            site,
+            id,
+            held_from,
+        } = self;
+        let mut holdings = HoldingServiceClient::new(session.access()?);
+        let request = AddCredentialRequest {
+            resident_id: resident,
+            partner_id: partner,
+            kind: kind.into(),
+            credential_id: std::mem::take(&mut *input::personal(id, "id")?),
+            site_id: site,
+            held_from: held_from.map(moment::to_proto),
+        };
+        let reply = holdings.add_credential(request).await?.into_inner();
+        session.output.one(reply.holding.as_ref())
+    }
+}

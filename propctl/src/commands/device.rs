@@ -1,0 +1,150 @@
+use clap::{Args, Subcommand, ValueEnum};
+use propdev_proto::access::{
+    self, CreateDeviceRequest, DeviceKind, ListDevicesRequest, SetDeviceStateRequest,
+    device_service_client::DeviceServiceClient,
+};
+
+use crate::{
+    connection::Session,
+    error::Failure,
+    output::{Row, short},
+    pages::Limit,
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Device {
+    Add(Add),
+    List {
+        /// UUID; without it, of all partners
+        #[arg(long, default_value = "", hide_default_value = true)]
+        partner: String,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Open it for nobody
+    Disable(Named),
+    Enable(Named),
+}
+
+#[derive(Args)]
+pub(crate) struct Add {
+    /// UUID
+    #[arg(long)]
+    partner: String,
+    /// UUID
+    #[arg(long)]
+    site: String,
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// The partner's own id of the device
+    #[arg(long)]
+    id: String,
+    /// For people
+    #[arg(long)]
+    name: String,
+    /// IANA name, e.g. Europe/Moscow: schedules are read in it
+    #[arg(long)]
+    time_zone: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Named {
+    /// UUID
+    #[arg(long)]
+    partner: String,
+    /// The partner's own id of the device
+    #[arg(long)]
+    id: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    Door,
+    Barrier,
+}
+
+impl From<Kind> for i32 {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Door => DeviceKind::Door.into(),
+            Kind::Barrier => DeviceKind::Barrier.into(),
+        }
+    }
+}
+
+pub(super) fn show_kind(kind: DeviceKind) -> String {
+    short(kind.as_str_name(), "DEVICE_KIND_")
+}
+
+impl Device {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut devices = DeviceServiceClient::new(session.access()?);
+        let (named, disabled) = match self {
+            Self::Add(add) => {
+                let device = access::Device {
+                    device_id: add.id,
+                    partner_id: add.partner,
+                    site_id: add.site,
+                    kind: add.kind.into(),
+                    name: add.name,
+                    time_zone: add.time_zone,
+                    disabled: false,
+                };
+                let request = CreateDeviceRequest {
+                    device: Some(device),
+                };
+                let reply = devices.create_device(request).await?.into_inner();
+                return session.output.one(reply.device.as_ref());
+            }
+            Self::List { partner, limit } => {
+                let listed = limit
+                    .gather(async |page_size, page_token| {
+                        let partner_id = partner.clone();
+                        let request = ListDevicesRequest {
+                            page_size,
+                            page_token,
+                            partner_id,
+                        };
+                        let reply = devices.list_devices(request).await?.into_inner();
+                        Ok((reply.devices, reply.next_page_token))
+                    })
+                    .await?;
+                return session.output.list(&listed);
+            }
+            Self::Disable(named) => (named, true),
+            Self::Enable(named) => (named, false),
+        };
+        let request = SetDeviceStateRequest {
+            partner_id: named.partner,
+            device_id: named.id,
+            disabled,
+        };
+        let reply = devices.set_device_state(request).await?.into_inner();
+        session.output.one(reply.device.as_ref())
+    }
+}
+
+impl Row for access::Device {
+    const MESSAGE: &'static str = "propdev.access.v1.Device";
+    const COLUMNS: &'static [&'static str] = &[
+        "DEVICE",
+        "KIND",
+        "NAME",
+        "PARTNER",
+        "SITE",
+        "TIME ZONE",
+        "STATE",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.device_id.clone(),
+            show_kind(self.kind()),
+            self.name.clone(),
+            self.partner_id.clone(),
+            self.site_id.clone(),
+            self.time_zone.clone(),
+            if self.disabled { "disabled" } else { "active" }.into(),
+        ]
+    }
+}

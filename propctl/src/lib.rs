@@ -1,0 +1,3 @@
+//! What other programs use of propctl: the development CA.
+
+pub mod dev;

@@ -1,0 +1,163 @@
+//! All that propctl says: results on stdout, everything else on stderr.
+
+use std::io::{self, Write};
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use crate::{cli::Format, error::Failure, json, pages::Listed};
+
+/// A message of the contracts that is shown.
+pub(crate) trait Row: prost::Message {
+    /// Full name in the contracts.
+    const MESSAGE: &'static str;
+    const COLUMNS: &'static [&'static str];
+
+    fn cells(&self) -> Vec<String>;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub(crate) fn list<R: Row>(&self, listed: &Listed<R>) -> Result<(), Failure> {
+        if listed.more {
+            note("there are more: raise --limit");
+        }
+        self.print(
+            || {
+                let items: Result<_, _> = listed
+                    .items
+                    .iter()
+                    .map(|item| json::of(R::MESSAGE, item))
+                    .collect();
+                Ok(Value::Array(items?))
+            },
+            || table(R::COLUMNS, listed.items.iter().map(R::cells)),
+        )
+    }
+
+    /// One message; absent is a fault of the service.
+    pub(crate) fn one<R: Row>(&self, message: Option<&R>) -> Result<(), Failure> {
+        let message = message.ok_or_else(|| Failure::incomplete(R::MESSAGE))?;
+        self.one_and(message, &[])
+    }
+
+    /// One message with lines under its table, for people alone.
+    pub(crate) fn one_and<R: Row>(&self, message: &R, lines: &[String]) -> Result<(), Failure> {
+        self.print(
+            || json::of(R::MESSAGE, message),
+            || {
+                let mut text = table(R::COLUMNS, std::iter::once(message.cells()));
+                for line in lines {
+                    text.push('\n');
+                    text.push_str(line);
+                }
+                text
+            },
+        )
+    }
+
+    /// What was done where no message tells it.
+    pub(crate) fn done(&self, object: Value, sentence: &str) -> Result<(), Failure> {
+        self.print(|| Ok(object), || harmless(sentence))
+    }
+
+    pub(crate) fn print(
+        &self,
+        json: impl FnOnce() -> Result<Value, Failure>,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Json => format!("{:#}", json()?),
+            Format::Table => text(),
+        };
+        match writeln!(io::stdout().lock(), "{text}") {
+            // Whoever reads has seen enough, as with `| head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Failure::Local(format!("stdout: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(columns.to_vec());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| harmless(cell)).collect::<Vec<_>>());
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// Text of others must not command the operator's terminal.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+pub(crate) fn note(line: &str) {
+    complain(&[line.to_owned()]);
+}
+
+/// Nobody is left to tell when stderr is closed.
+pub(crate) fn complain(lines: &[String]) {
+    let mut stderr = io::stderr().lock();
+    for line in lines {
+        let _ = writeln!(stderr, "propctl: {}", harmless(line));
+    }
+}
+
+/// A question on stderr, so that stdout stays a result.
+pub(crate) fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{} ", harmless(question));
+    let _ = stderr.flush();
+}
+
+/// `DEVICE_KIND_DOOR` as `door`.
+pub(crate) fn short(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix)
+        .unwrap_or(name)
+        .to_ascii_lowercase()
+}
+
+/// Nothing, in a table, is a dash.
+pub(crate) fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        "-".into()
+    } else {
+        text.into()
+    }
+}
+
+pub(crate) fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_plain_columns_and_no_control_characters() {
+        let text = table(
+            &["ID", "NAME"],
+            [vec!["1".into(), "a\u{1b}[2Jb".into()]].into_iter(),
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines, ["ID  NAME", "1   a\u{fffd}[2Jb"]);
+    }
+}

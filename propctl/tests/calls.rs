@@ -1,0 +1,247 @@
+//! The program against a real mesh server: what it prints, how it exits.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::Mutex,
+};
+
+use mesh::{
+    admin::Readiness,
+    config::{ServerConfig, TlsConfig},
+    policy::Policy,
+    server::Server,
+    shutdown::Shutdown,
+    tls::Credentials,
+};
+use propctl::dev::{self, Names, Validity};
+use propdev_proto::access::{
+    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse, SetLockdownRequest,
+    SetLockdownResponse, Site,
+    site_service_server::{SiteService, SiteServiceServer},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tonic::{Code, Request, Response, Status};
+
+/// Sites in memory, two a page.
+#[derive(Default)]
+struct Sites(Mutex<Vec<Site>>);
+
+#[tonic::async_trait]
+impl SiteService for Sites {
+    async fn create_site(
+        &self,
+        request: Request<CreateSiteRequest>,
+    ) -> Result<Response<CreateSiteResponse>, Status> {
+        let mut sites = self.0.lock().expect("a lock");
+        let name = request.into_inner().name;
+        let site = Site {
+            site_id: format!("s{}", sites.len() + 1),
+            name,
+            lockdown: false,
+        };
+        sites.push(site.clone());
+        Ok(Response::new(CreateSiteResponse { site: Some(site) }))
+    }
+
+    async fn list_sites(
+        &self,
+        request: Request<ListSitesRequest>,
+    ) -> Result<Response<ListSitesResponse>, Status> {
+        let sites = self.0.lock().expect("a lock");
+        let request = request.into_inner();
+        let start = request.page_token.parse().unwrap_or(0);
+        let end = sites.len().min(start + 2.min(request.page_size as usize));
+        Ok(Response::new(ListSitesResponse {
+            sites: sites[start..end].to_vec(),
+            next_page_token: if end < sites.len() {
+                end.to_string()
+            } else {
+                String::new()
+            },
+        }))
+    }
+
+    async fn set_lockdown(
+        &self,
+        _: Request<SetLockdownRequest>,
+    ) -> Result<Response<SetLockdownResponse>, Status> {
+        Err(mesh::error::status(
+            Code::NotFound,
+            "SITE_NOT_FOUND",
+            "no site of this id",
+        ))
+    }
+}
+
+struct House {
+    dir: TempDir,
+    endpoint: String,
+    shutdown: Shutdown,
+}
+
+impl House {
+    async fn open() -> Self {
+        mesh::jose::install_crypto();
+        let dir = tempfile::tempdir().expect("a folder");
+        let ca = dir.path().join("ca");
+        dev::create_ca(&ca, "propdev.test").expect("a CA");
+        let house = Self {
+            dir,
+            endpoint: String::new(),
+            shutdown: Shutdown::new(),
+        };
+        let credentials = Credentials::load(house.tls("svc/access-svc"))
+            .map_err(|error| error.to_string())
+            .expect("credentials");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let readiness = Readiness::default();
+        readiness.set(true);
+        let server = Server {
+            service: "access-svc",
+            config: ServerConfig {
+                listen: address,
+                drain_ms: 100,
+                max_concurrent_calls: 8,
+            },
+            credentials,
+            policy: Policy::built_in().expect("the contracts"),
+            readiness,
+        };
+        let routes = tonic::service::Routes::new(SiteServiceServer::new(Sites::default()));
+        tokio::spawn(server.serve(listener, routes, house.shutdown.clone()));
+        Self {
+            endpoint: format!("https://{address}"),
+            ..house
+        }
+    }
+
+    fn tls(&self, identity: &str) -> TlsConfig {
+        let ca = self.dir.path().join("ca");
+        let out = self.dir.path().join(identity);
+        let day = Validity::days_from_now(1);
+        let issued =
+            dev::issue_mesh(&ca, identity, &Names::default(), day, &out).expect("a certificate");
+        TlsConfig {
+            certificate: issued.certificate,
+            private_key: issued.private_key,
+            trust_bundle: ca.join(dev::CA_CERTIFICATE),
+            trust_domain: "propdev.test".into(),
+        }
+    }
+
+    /// Settings of an operator.
+    fn settings(&self, identity: &str) -> PathBuf {
+        let tls = self.tls(identity);
+        let path = self.dir.path().join("propctl.toml");
+        let text = format!(
+            "[tls]\ncertificate = {:?}\nprivate_key = {:?}\ntrust_bundle = \"ca/ca.crt\"\n\
+             trust_domain = \"propdev.test\"\n[endpoints]\naccess-svc = \"{}\"\n",
+            tls.certificate, tls.private_key, self.endpoint
+        );
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+}
+
+/// Off the runtime's threads: the server must go on while the program runs.
+async fn propctl(settings: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_propctl"));
+    command
+        .env_clear()
+        .arg("--config")
+        .arg(settings)
+        .args(arguments);
+    tokio::task::spawn_blocking(move || command.output().expect("it runs"))
+        .await
+        .expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_are_added_and_listed() {
+    let house = House::open().await;
+    let settings = house.settings("operator/operator/olga");
+    for name in ["North", "South", "West"] {
+        let added = propctl(
+            &settings,
+            &["--output", "json", "site", "add", "--name", name],
+        )
+        .await;
+        assert!(added.status.success(), "{}", text(&added.stderr));
+        let site: Value = serde_json::from_slice(&added.stdout).expect("JSON");
+        assert_eq!(site["name"], name);
+    }
+    let listed = propctl(&settings, &["site", "list", "--output", "json"]).await;
+    let sites: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(
+        sites[2],
+        json!({ "site_id": "s3", "name": "West", "lockdown": false })
+    );
+    let listed = propctl(&settings, &["site", "list", "--limit", "1"]).await;
+    assert_eq!(
+        text(&listed.stdout),
+        "SITE  NAME   LOCKDOWN\ns1    North  off\n"
+    );
+    assert!(text(&listed.stderr).contains("--limit"));
+    house.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_what_and_why() {
+    let house = House::open().await;
+    let viewer = house.settings("operator/viewer/anna");
+    let denied = propctl(&viewer, &["site", "add", "--name", "North"]).await;
+    assert_eq!(denied.status.code(), Some(4));
+    assert!(denied.stdout.is_empty());
+    let told = text(&denied.stderr);
+    assert!(
+        told.contains("SiteService/CreateSite: PERMISSION_DENIED"),
+        "{told}"
+    );
+    assert!(
+        told.contains(
+            "your certificate is operator/viewer/anna; \
+             this call wants operator/operator or system/registry"
+        ),
+        "{told}"
+    );
+
+    let operator = house.settings("operator/operator/olga");
+    let absent = propctl(&operator, &["site", "lockdown", "x", "on"]).await;
+    assert_eq!(absent.status.code(), Some(5));
+    assert!(text(&absent.stderr).contains("NOT_FOUND SITE_NOT_FOUND: no site of this id"));
+
+    let unconfigured = propctl(&operator, &["client", "list"]).await;
+    assert_eq!(unconfigured.status.code(), Some(2));
+    assert!(text(&unconfigured.stderr).contains("endpoints.auth-svc"));
+
+    let usage = propctl(&operator, &["site", "lockdown", "x", "perhaps"]).await;
+    assert_eq!(usage.status.code(), Some(2));
+    house.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_away_is_named() {
+    let mut house = House::open().await;
+    let settings = house.settings("operator/viewer/anna");
+    let status = propctl(&settings, &["status", "--output", "json"]).await;
+    assert!(status.status.success(), "{}", text(&status.stderr));
+    let told: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(told["services"][1]["state"], "serving");
+    assert_eq!(told["services"][0]["state"], "not_configured");
+
+    house.endpoint = "https://127.0.0.1:1".into();
+    let settings = house.settings("operator/viewer/anna");
+    let away = propctl(&settings, &["site", "list"]).await;
+    assert_eq!(away.status.code(), Some(3));
+    assert!(text(&away.stderr).contains("https://127.0.0.1:1"));
+    house.shutdown.cancel();
+}
