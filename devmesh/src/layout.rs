@@ -26,24 +26,61 @@ pub struct Addresses {
     admin: [SocketAddr; 4],
 }
 
+/// The sockets of a mesh inside one process, bound before anybody dials them.
+pub struct Sockets {
+    pub public: TcpListener,
+    pub simulator: TcpListener,
+    grpc: [Option<TcpListener>; 4],
+    admin: [Option<TcpListener>; 4],
+}
+
+impl Sockets {
+    /// All of them at once, so that no port comes twice.
+    pub fn bind() -> Result<(Self, Addresses), Error> {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let four = || -> std::io::Result<Vec<TcpListener>> { (0..4).map(|_| bind()).collect() };
+        let (public, simulator, grpc, admin) = (bind()?, bind()?, four()?, four()?);
+        let addresses = Addresses {
+            public: public.local_addr()?,
+            simulator: simulator.local_addr()?,
+            grpc: addresses(&grpc)?,
+            admin: addresses(&admin)?,
+        };
+        let mut grpc = grpc.into_iter();
+        let mut admin = admin.into_iter();
+        let sockets = Self {
+            public,
+            simulator,
+            grpc: std::array::from_fn(|_| grpc.next()),
+            admin: std::array::from_fn(|_| admin.next()),
+        };
+        Ok((sockets, addresses))
+    }
+
+    /// A service's gRPC and admin sockets, to be taken once.
+    pub fn take(&mut self, service: &str) -> Option<(TcpListener, TcpListener)> {
+        let at = index(service);
+        Some((self.grpc[at].take()?, self.admin[at].take()?))
+    }
+}
+
+fn addresses(listeners: &[TcpListener]) -> Result<[SocketAddr; 4], Error> {
+    let all: Vec<SocketAddr> = listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    Ok(std::array::from_fn(|i| all[i]))
+}
+
 impl Addresses {
-    /// Free ports; the public one may be given.
+    /// Free ports for processes, which bind them themselves a moment later;
+    /// the public one may be given.
     pub fn free(public: Option<u16>) -> Result<Self, Error> {
-        // Held together until all are known, so that no port comes twice.
-        let listeners: Vec<TcpListener> = (0..10)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<Result<_, _>>()?;
-        let addresses: Vec<SocketAddr> = listeners
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<Result<_, _>>()?;
-        let four = |from: usize| std::array::from_fn(|i| addresses[from + i]);
-        Ok(Self {
-            public: public.map_or(addresses[0], |port| (Ipv4Addr::LOCALHOST, port).into()),
-            simulator: addresses[1],
-            grpc: four(2),
-            admin: four(6),
-        })
+        let (_, mut addresses) = Sockets::bind()?;
+        if let Some(port) = public {
+            addresses.public = (Ipv4Addr::LOCALHOST, port).into();
+        }
+        Ok(addresses)
     }
 
     pub fn grpc(&self, service: &str) -> SocketAddr {

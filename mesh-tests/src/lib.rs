@@ -1,1 +1,247 @@
-//! Tests of the whole mesh; see `tests/`.
+//! A whole mesh inside a test: the services' own `run`, on sockets of their
+//! own, talking mutual TLS as they do in production. No layer is replaced and
+//! no call is short-cut.
+
+mod partner;
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use devmesh::{
+    estate::{self, Estate},
+    layout::{Layout, Sockets},
+    postgres::Postgres,
+    sim::Sim,
+};
+use mesh::{service::Environment, shutdown::Shutdown};
+pub use partner::{Answer, Partner};
+use tempfile::TempDir;
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// A running mesh with its estate; everything ends when it is dropped.
+pub struct Mesh {
+    pub layout: Layout,
+    pub estate: Estate,
+    pub sim: Sim,
+    pub folder: TempDir,
+    shutdowns: Vec<(&'static str, Shutdown)>,
+}
+
+/// One server for all tests of a program.
+fn postgres() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| Postgres::start().expect("a private PostgreSQL server"))
+}
+
+impl Mesh {
+    pub async fn start(database: Database) -> Self {
+        mesh::jose::install_crypto();
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut sockets, addresses) = Sockets::bind().expect("sockets");
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let url = |service: &str| match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(
+                postgres()
+                    .create_database(&format!("{service}-{run}"))
+                    .expect("a database"),
+            ),
+        };
+        let layout = Layout::write(folder.path(), addresses, &url).expect("a layout");
+        let mut shutdowns = Vec::new();
+
+        let simulator = partner_sim::config::load(&layout.config_file("partner-sim"))
+            .expect("the simulator's configuration");
+        let shutdown = Shutdown::new();
+        let listener = sockets.simulator.try_clone().expect("a socket");
+        tokio::spawn(partner_sim::run(simulator, listener, shutdown.clone()));
+        shutdowns.push(("partner-sim", shutdown));
+
+        for service in devmesh::layout::SERVICES {
+            let (grpc, admin) = sockets.take(service).expect("sockets");
+            let public = (service == edge_rest::SERVICE)
+                .then(|| sockets.public.try_clone().expect("a socket"));
+            let shutdown = Shutdown::new();
+            start_service(service, &layout, grpc, admin, public, shutdown.clone());
+            shutdowns.push((service, shutdown));
+        }
+        wait_until_ready(&layout).await;
+        let estate = estate::seed(&layout).await.expect("an estate");
+        Self {
+            sim: Sim::new(&layout).expect("the simulator"),
+            layout,
+            estate,
+            folder,
+            shutdowns,
+        }
+    }
+
+    /// The first partner, as its own engineer would call.
+    pub fn partner(&self) -> Partner {
+        Partner::new(
+            &self.layout,
+            &self.estate.client_id,
+            &self.estate.client_secret,
+        )
+    }
+
+    /// The second one, of another site.
+    pub fn other_partner(&self) -> Partner {
+        let estate = &self.estate;
+        Partner::new(
+            &self.layout,
+            &estate.other_client_id,
+            &estate.other_client_secret,
+        )
+    }
+
+    /// Ends one service; the others go on.
+    pub async fn stop(&mut self, service: &str) {
+        for (name, shutdown) in &self.shutdowns {
+            if *name == service {
+                shutdown.cancel();
+            }
+        }
+        self.shutdowns.retain(|(name, _)| *name != service);
+        let address = self.layout.addresses.grpc(service);
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Starts a service that was stopped, where it was.
+    pub async fn restart(&mut self, service: &'static str) {
+        let bind = |address| TcpListener::bind(address).expect("the same address");
+        let grpc = bind(self.layout.addresses.grpc(service));
+        let admin = bind(self.layout.addresses.admin(service));
+        let shutdown = Shutdown::new();
+        start_service(service, &self.layout, grpc, admin, None, shutdown.clone());
+        self.shutdowns.push((service, shutdown));
+        wait_until_ready(&self.layout).await;
+    }
+
+    /// Commands that the partner's gateway received for a device.
+    pub async fn commands_to(&self, device: &str) -> Vec<serde_json::Value> {
+        let mut commands = self.sim.commands().await.expect("the commands");
+        commands.retain(|command| command["device_id"] == device);
+        commands
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        for (_, shutdown) in &self.shutdowns {
+            shutdown.cancel();
+        }
+    }
+}
+
+fn start_service(
+    service: &'static str,
+    layout: &Layout,
+    grpc: TcpListener,
+    admin: TcpListener,
+    public: Option<TcpListener>,
+    shutdown: Shutdown,
+) {
+    let file = layout.config_file(service);
+    let environment = Environment::new(shutdown);
+    let (server, admin) = (listener(grpc), listener(admin));
+    tokio::spawn(async move {
+        let result = match service {
+            auth_svc::SERVICE => {
+                let listeners = auth_svc::Listeners { server, admin };
+                told(auth_svc::run(config(&file), listeners, environment).await)
+            }
+            access_svc::SERVICE => {
+                let listeners = access_svc::Listeners { server, admin };
+                told(access_svc::run(config(&file), listeners, environment).await)
+            }
+            biometric_svc::SERVICE => {
+                let listeners = biometric_svc::Listeners { server, admin };
+                told(biometric_svc::run(config(&file), listeners, environment).await)
+            }
+            _ => {
+                let public = listener(public.expect("the edge's public socket"));
+                let listeners = edge_rest::Listeners {
+                    public,
+                    server,
+                    admin,
+                };
+                told(edge_rest::run(config(&file), listeners, environment).await)
+            }
+        };
+        if let Err(error) = result {
+            panic!("{service}: {error}");
+        }
+    });
+}
+
+fn told<E: std::fmt::Display>(result: Result<(), E>) -> Result<(), String> {
+    result.map_err(|error| error.to_string())
+}
+
+fn config<C: mesh::service::ServiceConfig>(file: &Path) -> C {
+    mesh::config::load(file).expect("a configuration")
+}
+
+fn listener(socket: TcpListener) -> tokio::net::TcpListener {
+    socket.set_nonblocking(true).expect("a socket");
+    tokio::net::TcpListener::from_std(socket).expect("a socket")
+}
+
+async fn wait_until_ready(layout: &Layout) {
+    let http = Arc::new(
+        reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client"),
+    );
+    for service in devmesh::layout::SERVICES {
+        let url = format!("http://{}/readyz", layout.addresses.admin(service));
+        let ready = async {
+            loop {
+                let answer = http.get(&url).send().await;
+                if answer.is_ok_and(|response| response.status().is_success()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), ready).await;
+        assert!(waited.is_ok(), "{service} is not ready after a minute");
+    }
+}
+
+/// The same test on both databases.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::Mesh::start($crate::Database::Sqlite).await).await;
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::Mesh::start($crate::Database::Postgres).await).await;
+                }
+            )+
+        }
+    };
+}

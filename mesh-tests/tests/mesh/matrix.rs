@@ -1,0 +1,102 @@
+//! Every RPC against every kind of caller, from the contracts themselves.
+
+use bytes::Bytes;
+use devmesh::layout::{Layout, SERVICES};
+use mesh::{policy::Policy, tls::Credentials};
+use mesh_tests::{Database, Mesh};
+use propctl::dev::{self, Names, Validity};
+use tonic::Code;
+use tower::{Service, ServiceExt};
+
+const CALLERS: [&str; 10] = [
+    "svc/auth-svc",
+    "svc/access-svc",
+    "svc/biometric-svc",
+    "svc/edge-rest",
+    "svc/unheard-of",
+    "operator/viewer/x",
+    "operator/operator/x",
+    "operator/privacy/x",
+    "system/billing/x",
+    "system/registry/x",
+];
+
+fn owner(path: &str) -> &'static str {
+    match path.split('.').nth(1) {
+        Some("auth") => "auth-svc",
+        Some("access") => "access-svc",
+        Some("biometric") => "biometric-svc",
+        _ => "edge-rest",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let policy = Policy::built_in().expect("contracts");
+    let mut refused = 0;
+    for identity in CALLERS {
+        let caller: mesh::Caller = identity.parse().expect("an identity");
+        let channels: Vec<_> = SERVICES
+            .iter()
+            .map(|service| (*service, channel(&mesh.layout, identity, service, &policy)))
+            .collect();
+        for (path, _) in policy.iter() {
+            let service = owner(path);
+            let mut channel = channels
+                .iter()
+                .find(|(name, _)| *name == service)
+                .map(|(_, channel)| channel.clone())
+                .expect("a channel");
+            // What is no message of theirs: a handler that is reached says so.
+            let code = call(&mut channel, path).await;
+            let allowed = policy.allows(path, &caller);
+            assert_eq!(
+                code != Code::PermissionDenied,
+                allowed,
+                "{identity} -> {path}: {code:?}"
+            );
+            refused += usize::from(!allowed);
+        }
+    }
+    assert!(refused > 200, "only {refused} refusals were seen");
+}
+
+fn channel(
+    layout: &Layout,
+    identity: &str,
+    service: &'static str,
+    policy: &std::sync::Arc<Policy>,
+) -> mesh::client::MeshChannel {
+    let folder = layout.root.join("callers").join(identity.replace('/', "-"));
+    let validity = Validity::days_from_now(1);
+    dev::issue_mesh(
+        &layout.pki(),
+        identity,
+        &Names::default(),
+        validity,
+        &folder,
+    )
+    .expect("a certificate");
+    let credentials = Credentials::load(layout.tls(&folder)).expect("credentials");
+    let endpoint = format!("https://{}", layout.addresses.grpc(service));
+    mesh::client::connect(service, &endpoint, credentials, policy.clone()).expect("a channel")
+}
+
+async fn call(channel: &mut mesh::client::MeshChannel, path: &str) -> Code {
+    // A gRPC frame of one byte, a field tag without its value.
+    let frame = Bytes::from_static(&[0, 0, 0, 0, 1, 0x0a]);
+    let request = http::Request::post(format!("http://mesh{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(http_body_util::Full::new(frame)))
+        .expect("a request");
+    let response = channel
+        .ready()
+        .await
+        .expect("ready")
+        .call(request)
+        .await
+        .expect("an answer");
+    tonic::Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+}

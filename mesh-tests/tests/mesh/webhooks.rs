@@ -1,0 +1,106 @@
+//! What the partner tells us.
+
+use devmesh::estate::{BARRIER, DOOR, PLATE};
+use mesh_tests::{Mesh, on_both_databases};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const KEYS: &str = "/v1/webhooks/intercom/key-openings";
+const COMMANDS: &str = "/v1/webhooks/commands";
+
+on_both_databases!(
+    a_batch_is_stored_whole_and_once,
+    a_bad_event_spoils_its_batch,
+    a_confirmation_moves_an_opening_once,
+    only_event_writers_are_heard,
+);
+
+fn events(count: usize) -> Value {
+    let events: Vec<Value> = (0..count)
+        .map(|i| json!({"key_id": format!("key-{i}"), "opened_at": "2026-11-24T06:00:00Z", "event_id": format!("e{i}")}))
+        .collect();
+    json!({"events": events})
+}
+
+async fn a_batch_is_stored_whole_and_once(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let told = partner.post(KEYS, &token, Some(&events(1_000))).await;
+    assert_eq!(
+        told.body,
+        json!({"accepted": 1000, "duplicates": 0}),
+        "{told:?}"
+    );
+    let again = partner.post(KEYS, &token, Some(&events(1_000))).await;
+    assert_eq!(again.body, json!({"accepted": 0, "duplicates": 1000}));
+    let more = partner.post(KEYS, &token, Some(&events(1_001))).await;
+    assert_eq!(more.told(), (413, "payload_too_large"));
+    // The same event of another partner is another event.
+    let other = mesh.other_partner();
+    let token = other.token().await;
+    let told = other.post(KEYS, &token, Some(&events(1))).await;
+    assert_eq!(told.body, json!({"accepted": 1, "duplicates": 0}));
+}
+
+async fn a_bad_event_spoils_its_batch(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let mut batch = events(3);
+    batch["events"][1] = json!({"key_id": "k", "opened_at": "yesterday"});
+    let told = partner.post(KEYS, &token, Some(&batch)).await;
+    assert_eq!(told.told(), (422, "invalid_event"), "{told:?}");
+    assert_eq!(told.body["errors"][0]["index"], 1);
+    assert_eq!(told.body["errors"].as_array().map(Vec::len), Some(1));
+    let good = partner.post(KEYS, &token, Some(&events(3))).await;
+    assert_eq!(good.body, json!({"accepted": 3, "duplicates": 0}));
+}
+
+async fn a_confirmation_moves_an_opening_once(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let opened = partner.open_by_plate(BARRIER, &token, PLATE).await;
+    let (opening, command) = (
+        opened.text("opening_id"),
+        opened.body["command"]["id"].clone(),
+    );
+    let confirm = |status: &str| json!({"command_id": command, "opening_id": opening, "status": status, "at": "2026-11-24T06:00:01Z"});
+    let status = async || {
+        let path = format!("/v1/openings/{opening}");
+        partner.get(&path, &token).await.body["command"]["status"].clone()
+    };
+    let told = partner
+        .post(COMMANDS, &token, Some(&confirm("opened")))
+        .await;
+    assert_eq!(told.status, 202, "{told:?}");
+    assert_eq!(status().await, "opened");
+    let late = partner
+        .post(COMMANDS, &token, Some(&confirm("failed")))
+        .await;
+    assert_eq!(late.status, 202);
+    assert_eq!(status().await, "opened");
+    let foreign = mesh.other_partner();
+    let token = foreign.token().await;
+    let refused = foreign
+        .post(COMMANDS, &token, Some(&confirm("opened")))
+        .await;
+    assert_eq!(refused.told(), (404, "command_not_found"));
+    let mut absent = confirm("opened");
+    absent["command_id"] = json!(Uuid::now_v7().to_string());
+    let refused = foreign.post(COMMANDS, &token, Some(&absent)).await;
+    assert_eq!(refused.told(), (404, "command_not_found"));
+}
+
+async fn only_event_writers_are_heard(mesh: Mesh) {
+    let partner = mesh.partner();
+    let narrow = partner
+        .ask_token(&[("scope", "door:open")])
+        .await
+        .text("access_token");
+    let refused = partner.post(KEYS, &narrow, Some(&events(1))).await;
+    assert_eq!(refused.told(), (403, "insufficient_scope"));
+    let person = partner.face_token(&mesh.estate.resident.probe()).await;
+    let refused = partner.post(KEYS, &person, Some(&events(1))).await;
+    assert_eq!(refused.told(), (403, "insufficient_scope"));
+    // Asked too much of nobody: the token still opens its door.
+    assert_eq!(partner.open_door(DOOR, &person).await.status, 200);
+}
