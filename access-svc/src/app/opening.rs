@@ -306,25 +306,43 @@ impl App {
     /// Sends what was granted. It runs on even if the caller goes away: the
     /// outcome of a command sent must not be lost.
     async fn dispatch(&self, opening: Opening) -> Result<Opened, Error> {
-        let app = self.clone();
-        let work = async move {
-            let Some(command) = opening.command.clone() else {
-                return Ok(opening);
-            };
-            let settings = app.parts.store.partner(opening.partner).await?;
-            let version = settings.map_or(0, |partner| partner.settings_version);
-            let status = app.parts.edge.send(&opening, &command, version).await;
-            app.parts.store.record_outcome(opening.id, status).await
+        let Some(command) = opening.command.clone() else {
+            return Ok(Opened {
+                opening,
+                replayed: false,
+            });
         };
+        let app = self.clone();
+        let work = async move { app.send(opening, command).await };
         let task = match CallContext::current() {
             Some(context) => tokio::spawn(context.scope(work)),
             None => tokio::spawn(work),
         };
-        let opening = task.await.map_err(|_| Error::Corrupt("dispatch"))??;
         Ok(Opened {
-            opening,
+            opening: task.await.map_err(|_| Error::Corrupt("dispatch"))?,
             replayed: false,
         })
+    }
+
+    async fn send(&self, opening: Opening, command: Command) -> Opening {
+        let store = &self.parts.store;
+        // Without settings to compare, the edge uses those it holds.
+        let version = match store.partner(opening.partner).await {
+            Ok(partner) => partner.map_or(0, |partner| partner.settings_version),
+            Err(_) => 0,
+        };
+        let status = self.parts.edge.send(&opening, &command, version).await;
+        match store.record_outcome(opening.id, status).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                // The command has left: its outcome is the answer, stored or not.
+                tracing::error!(%error, opening_id = %opening.id, "an outcome was not stored");
+                Opening {
+                    command: Some(Command { status, ..command }),
+                    ..opening
+                }
+            }
+        }
     }
 
     /// For a client-only token of the same partner that has the device's site

@@ -126,16 +126,25 @@ impl MeshChannel {
             Err(error) => {
                 let sent = !is_connect_error(&error);
                 tracing::debug!(peer = self.peer, error = %chain(&error), sent, "call failed");
-                let mut status = Status::unavailable(format!("{} cannot be reached", self.peer));
-                if !sent {
-                    status
-                        .metadata_mut()
-                        .insert(NOT_SENT, MetadataValue::from_static("1"));
-                }
+                let message = format!("{} cannot be reached", self.peer);
+                let status = if sent {
+                    Status::unavailable(message)
+                } else {
+                    not_sent(message)
+                };
                 (status.into_http(), sent)
             }
         }
     }
+}
+
+/// The status of a call that surely never reached its peer.
+pub fn not_sent(message: impl Into<String>) -> Status {
+    let mut status = Status::unavailable(message);
+    status
+        .metadata_mut()
+        .insert(NOT_SENT, MetadataValue::from_static("1"));
+    status
 }
 
 /// Whether a call surely never reached its peer.

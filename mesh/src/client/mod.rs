@@ -6,7 +6,7 @@ mod connector;
 
 use std::{sync::Arc, time::Duration};
 
-pub use channel::{MeshChannel, never_sent};
+pub use channel::{MeshChannel, never_sent, not_sent};
 use connector::Connector;
 use tonic::transport::Endpoint;
 

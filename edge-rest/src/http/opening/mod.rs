@@ -96,8 +96,13 @@ async fn open(
 /// Whether access-svc may have decided although its answer never came: 503
 /// would promise that nothing was opened.
 fn lost(status: &Status) -> bool {
-    matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)
-        && mesh::error::reason(status).is_none()
+    let silent = match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => true,
+        // A connection that broke after the request had left.
+        Code::Unavailable => !mesh::client::never_sent(status),
+        _ => false,
+    };
+    silent && mesh::error::reason(status).is_none()
 }
 
 /// An id that no device can have becomes the empty one: it is not found, but

@@ -287,7 +287,13 @@ fn every_other_outcome_has_its_status_and_the_openings_id() {
 fn a_lost_answer_is_not_called_nothing_opened() {
     assert!(lost(&Status::deadline_exceeded("x")));
     assert!(lost(&Status::cancelled("x")));
-    assert!(!lost(&Status::unavailable("x")));
+    assert!(lost(&Status::unavailable("a connection that broke")));
+    assert!(!lost(&mesh::client::not_sent("x")));
+    assert!(!lost(&mesh::error::status(
+        Code::Unavailable,
+        "UNAVAILABLE",
+        "x"
+    )));
     assert!(!lost(&mesh::error::status(
         Code::DeadlineExceeded,
         "UNAVAILABLE",
