@@ -6,5 +6,6 @@ mod matrix;
 mod outages;
 mod personal_data;
 mod refusals;
+mod startup;
 mod transport;
 mod webhooks;

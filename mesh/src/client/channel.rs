@@ -124,13 +124,15 @@ impl MeshChannel {
         match result {
             Ok(response) => (response, true),
             Err(error) => {
-                let sent = !is_connect_error(&error);
+                let sent = !caused_by::<tonic::ConnectError>(&error);
                 tracing::debug!(peer = self.peer, error = %chain(&error), sent, "call failed");
                 let message = format!("{} cannot be reached", self.peer);
-                let status = if sent {
-                    Status::unavailable(message)
-                } else {
+                let status = if !sent {
                     not_sent(message)
+                } else if caused_by::<tonic::TimeoutExpired>(&error) {
+                    Status::deadline_exceeded(format!("{} did not answer in time", self.peer))
+                } else {
+                    Status::unavailable(message)
                 };
                 (status.into_http(), sent)
             }
@@ -152,10 +154,10 @@ pub fn never_sent(status: &Status) -> bool {
     status.metadata().contains_key(NOT_SENT)
 }
 
-fn is_connect_error(error: &tonic::transport::Error) -> bool {
+fn caused_by<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<E>() {
             return true;
         }
         cause = error.source();

@@ -57,12 +57,12 @@ async fn connect(config: &DatabaseConfig, most: u32) -> Result<DatabaseConnectio
         .min_connections(1)
         // Statements would be logged with what they look for.
         .sqlx_logging(false)
-        .acquire_timeout(std::time::Duration::from_secs(4))
+        .acquire_timeout(std::time::Duration::from_secs(8))
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)
                 .foreign_keys(true)
-                .busy_timeout(std::time::Duration::from_secs(4))
+                .busy_timeout(std::time::Duration::from_secs(3))
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
                 .pragma("secure_delete", "ON")
