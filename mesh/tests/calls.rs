@@ -1,5 +1,6 @@
 //! A server and a client of the mesh over real mTLS: who may call, deadlines,
 //! retries, panics.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{
     sync::{
