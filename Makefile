@@ -35,7 +35,7 @@ cert: $(BIN)/devmesh ## An operator's certificate for the running mesh: ROLE=vie
 	@$(BIN)/devmesh cert --role $(ROLE)
 
 .PHONY: test
-test: lint ## Format, lint and test everything
+test: lint build ## Format, lint and test everything
 	scripts/tools.sh postgres
 	$(CARGO) test --locked --workspace
 

@@ -35,6 +35,13 @@ impl Processes {
     /// Starts the simulator and the four services, in no particular order, and
     /// waits until each is ready.
     pub async fn start(layout: &Layout, binaries: &Path) -> Result<Self, Error> {
+        let mut processes = Self::spawn_all(layout, binaries)?;
+        processes.wait_until_ready().await?;
+        Ok(processes)
+    }
+
+    /// Starts them without waiting.
+    pub fn spawn_all(layout: &Layout, binaries: &Path) -> Result<Self, Error> {
         let mut processes = Self {
             children: Vec::new(),
             layout: layout.clone(),
@@ -44,7 +51,6 @@ impl Processes {
         for service in SERVICES {
             processes.spawn(service)?;
         }
-        processes.wait_until_ready().await?;
         Ok(processes)
     }
 
@@ -80,7 +86,8 @@ impl Processes {
         Ok(())
     }
 
-    async fn wait_until_ready(&mut self) -> Result<(), Error> {
+    /// Until each answers that it is ready.
+    pub async fn wait_until_ready(&mut self) -> Result<(), Error> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let deadline = Instant::now() + READY_WITHIN;
         for service in SERVICES {

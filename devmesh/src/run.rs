@@ -35,13 +35,9 @@ pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
 
     let addresses = Addresses::free((port != 0).then_some(port))?;
     let layout = Layout::write(&root, addresses, &|_| None)?;
-    let binaries = built_binaries()?;
-    let started = tokio::select! {
-        started = Processes::start(&layout, &binaries) => started,
-        () = shutdown.cancelled() => return Ok(()),
-    };
-    let mut processes = started?;
+    let mut processes = Processes::spawn_all(&layout, &built_binaries()?)?;
     let result = async {
+        processes.wait_until_ready().await?;
         let estate = estate::seed(&layout).await?;
         publish(&folder, &layout, &estate)?;
         tell(&folder, &layout);

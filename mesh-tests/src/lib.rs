@@ -2,7 +2,9 @@
 //! own, talking mutual TLS as they do in production. No layer is replaced and
 //! no call is short-cut.
 
+mod collector;
 mod partner;
+mod processes;
 
 use std::{
     net::TcpListener,
@@ -11,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub use collector::{Collector, Told};
 use devmesh::{
     estate::{self, Estate},
     layout::{Layout, Sockets},
@@ -19,6 +22,7 @@ use devmesh::{
 };
 use mesh::{service::Environment, shutdown::Shutdown};
 pub use partner::{Answer, Partner};
+pub use processes::ProcessMesh;
 use tempfile::TempDir;
 
 /// Which database a test runs on.

@@ -6,11 +6,21 @@ use opentelemetry_sdk::{
     Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator,
     trace::SdkTracerProvider,
 };
+use tracing::Metadata;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 use crate::config::{LogFormat, TelemetryConfig};
+
+/// The crates whose spans are exported.
+const TRACED: [&str; 5] = [
+    "mesh::",
+    "auth_svc::",
+    "access_svc::",
+    "biometric_svc::",
+    "edge_rest::",
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -38,6 +48,12 @@ impl Drop for Telemetry {
         }
         let _ = self.meter.shutdown();
     }
+}
+
+/// Spans of the libraries below would drown our own; events belong to the log.
+fn is_own_span(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    metadata.is_span() && TRACED.iter().any(|name| target.starts_with(name))
 }
 
 /// Installs the process's logger, tracer and meter.
@@ -77,9 +93,11 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Telemetry
             )
         })
         .transpose()?;
-    let spans = tracer
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
+    let spans = tracer.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(service))
+            .with_filter(filter_fn(is_own_span))
+    });
 
     let registry = prometheus::Registry::new();
     let reader = opentelemetry_prometheus::exporter()

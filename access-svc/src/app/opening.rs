@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use mesh::context::CallContext;
 use propdev_proto::biometric::FaceVector;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::App;
@@ -58,6 +59,15 @@ pub(crate) struct Opened {
     pub(crate) replayed: bool,
 }
 
+/// What became of a decision.
+enum Settled {
+    Opened(Box<Opened>),
+    /// Another request with this idempotency key was first.
+    SameKey,
+    /// The token or the evidence was used up by this opening.
+    Used(Uuid),
+}
+
 /// Who was recognised, and what the recognition uses up.
 struct Recognised {
     resident: Option<Resident>,
@@ -96,19 +106,19 @@ impl App {
             let used_up = recognised.use_key.clone();
             let opening = self.decide(&bearer, &device, recognised.resident).await?;
             let commit = Commit {
-                opening: opening.clone(),
+                opening,
                 idempotency: idempotency.clone(),
                 use_key: used_up,
             };
-            match (self.parts.store.commit_opening(commit).await?, &idempotency) {
-                (Committed::Stored, _) => return self.dispatch(opening).await,
-                (Committed::SameKey, Some(idempotency)) => {
+            match (self.settle(commit).await?, &idempotency) {
+                (Settled::Opened(opened), _) => return Ok(*opened),
+                (Settled::SameKey, Some(idempotency)) => {
                     return self.repeat(idempotency).await?.ok_or(Error::InProgress);
                 }
-                (Committed::Used(by), _) if bearer.subject.is_some() => {
+                (Settled::Used(by), _) if bearer.subject.is_some() => {
                     return Err(Error::TokenAlreadyUsed(by));
                 }
-                (Committed::SameKey | Committed::Used(_), _) => {}
+                (Settled::SameKey | Settled::Used(_), _) => {}
             }
         }
         Err(Error::InProgress)
@@ -303,25 +313,34 @@ impl App {
         })
     }
 
-    /// Sends what was granted. It runs on even if the caller goes away: the
-    /// outcome of a command sent must not be lost.
-    async fn dispatch(&self, opening: Opening) -> Result<Opened, Error> {
-        let Some(command) = opening.command.clone() else {
-            return Ok(Opened {
-                opening,
-                replayed: false,
-            });
-        };
+    /// Stores the decision and sends what was granted. It runs on even if the
+    /// caller goes away: what was stored is sent, and what was sent is recorded.
+    async fn settle(&self, commit: Commit) -> Result<Settled, Error> {
         let app = self.clone();
-        let work = async move { app.send(opening, command).await };
+        let work = async move { app.store_and_send(commit).await };
         let task = match CallContext::current() {
-            Some(context) => tokio::spawn(context.scope(work)),
-            None => tokio::spawn(work),
+            Some(context) => tokio::spawn(context.scope(work).in_current_span()),
+            None => tokio::spawn(work.in_current_span()),
         };
-        Ok(Opened {
-            opening: task.await.map_err(|_| Error::Corrupt("dispatch"))?,
+        task.await.map_err(|_| Error::Corrupt("dispatch"))?
+    }
+
+    async fn store_and_send(&self, commit: Commit) -> Result<Settled, Error> {
+        let opening = commit.opening.clone();
+        match self.parts.store.commit_opening(commit).await? {
+            Committed::Stored => {}
+            Committed::SameKey => return Ok(Settled::SameKey),
+            Committed::Used(by) => return Ok(Settled::Used(by)),
+        }
+        let opening = match opening.command.clone() {
+            Some(command) => self.send(opening, command).await,
+            None => opening,
+        };
+        tell(&opening);
+        Ok(Settled::Opened(Box::new(Opened {
+            opening,
             replayed: false,
-        })
+        })))
     }
 
     async fn send(&self, opening: Opening, command: Command) -> Opening {
@@ -377,6 +396,18 @@ impl App {
             .list_openings(partner, device_id, page)
             .await
     }
+}
+
+/// What an operator looks for when a resident calls; it names no person.
+fn tell(opening: &Opening) {
+    tracing::info!(
+        opening_id = %opening.id,
+        device_id = opening.device_id,
+        client_id = opening.client_id,
+        denial = opening.denial_code,
+        command_status = ?opening.command.as_ref().map(|command| command.status),
+        "decided"
+    );
 }
 
 fn check_body(bearer: &Bearer, request: &OpenRequest) -> Result<(), Error> {

@@ -128,6 +128,13 @@ impl App {
                 detail: "must be 1 to 128 of [A-Za-z0-9._:-]",
             });
         }
+        // In a partner's URL they would mean another path.
+        if matches!(device.id.as_str(), "." | "..") {
+            return Err(Error::InvalidField {
+                field: "device_id",
+                detail: "must not be . or ..",
+            });
+        }
         check_name("name", &device.name, 100)?;
         check_time_zone(&device.time_zone)?;
         self.partner(device.partner).await?;

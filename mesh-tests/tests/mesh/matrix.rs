@@ -1,5 +1,7 @@
 //! Every RPC against every kind of caller, from the contracts themselves.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use devmesh::layout::{Layout, SERVICES};
 use mesh::{policy::Policy, tls::Credentials};
@@ -60,6 +62,33 @@ async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
         }
     }
     assert!(refused > 200, "only {refused} refusals were seen");
+}
+
+/// The network lets in whom the contracts let in, and nobody else.
+#[test]
+fn the_charts_network_policies_name_the_contracts_callers() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../charts/access-mesh/files/mesh.json"
+    );
+    let text = std::fs::read_to_string(file).expect("the chart's members");
+    let members: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let policy = Policy::built_in().expect("contracts");
+    for service in SERVICES {
+        let named: BTreeSet<String> = policy
+            .iter()
+            .filter(|(path, _)| owner(path) == service)
+            .flat_map(|(_, rpc)| &rpc.callers)
+            .map(|class| match class.split_once('/') {
+                Some(("svc", _)) => class.clone(),
+                Some((kind, _)) => kind.to_owned(),
+                None => class.clone(),
+            })
+            .collect();
+        let chart: BTreeSet<String> =
+            serde_json::from_value(members[service]["callers"].clone()).expect("callers");
+        assert_eq!(chart, named, "{service}");
+    }
 }
 
 fn channel(

@@ -12,13 +12,14 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use opentelemetry::{global, propagation::Injector};
-use tonic::{Code, Status, body::Body, metadata::MetadataValue, transport::Channel};
+use tonic::{Code, Status, body::Body, metadata::MetadataValue};
 use tower::{
     Service, ServiceExt,
     retry::budget::{Budget, TpsBudget},
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use super::dial::{Connection, Dial};
 use crate::{
     context::{CallContext, REQUEST_ID},
     policy::Policy,
@@ -32,20 +33,20 @@ const NOT_SENT: &str = "x-mesh-not-sent";
 /// Kept back from the caller's own deadline, so that its answer still arrives.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// A lazily dialled, balanced-by-one connection to a service.
+/// A lazily dialled connection to a service.
 #[derive(Clone)]
 pub struct MeshChannel {
     peer: &'static str,
-    channel: Channel,
+    connection: Arc<Connection>,
     policy: Arc<Policy>,
     budget: Arc<TpsBudget>,
 }
 
 impl MeshChannel {
-    pub(super) fn new(peer: &'static str, channel: Channel, policy: Arc<Policy>) -> Self {
+    pub(super) fn new(peer: &'static str, dial: Dial, policy: Arc<Policy>) -> Self {
         Self {
             peer,
-            channel,
+            connection: Arc::new(Connection::new(dial)),
             policy,
             // A fifth of the calls may be retries, and ten a second in any case.
             budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
@@ -116,7 +117,7 @@ impl MeshChannel {
     /// The answer, and whether the request may have reached the peer. A peer
     /// that cannot be reached is UNAVAILABLE, whatever the transport says.
     async fn attempt(&self, request: Request<Body>) -> (Response<Body>, bool) {
-        let mut channel = self.channel.clone();
+        let mut channel = self.connection.channel();
         let result = match channel.ready().await {
             Ok(ready) => ready.call(request).await,
             Err(error) => Err(error),

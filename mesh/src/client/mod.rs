@@ -3,11 +3,13 @@
 
 mod channel;
 mod connector;
+mod dial;
 
 use std::{sync::Arc, time::Duration};
 
 pub use channel::{MeshChannel, never_sent, not_sent};
 use connector::Connector;
+use dial::Dial;
 use tonic::transport::Endpoint;
 
 use crate::{policy::Policy, tls::Credentials};
@@ -34,13 +36,17 @@ pub fn connect(
     };
     let address = format!("{host}:{}", uri.port_u16().unwrap_or(443));
     // tonic sees http: the connector is what speaks TLS.
-    let channel = Endpoint::from_shared(format!("http://{address}"))
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| error())?
         .connect_timeout(Duration::from_secs(2))
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_with_connector_lazy(Connector::new(service, address, credentials));
-    Ok(MeshChannel::new(service, channel, policy))
+        .tcp_nodelay(true);
+    let dial = Dial {
+        endpoint,
+        connector: Connector::new(service, address, credentials.clone()),
+        credentials,
+    };
+    Ok(MeshChannel::new(service, dial, policy))
 }

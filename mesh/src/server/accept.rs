@@ -5,14 +5,14 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::Stream;
 use opentelemetry::{KeyValue, global};
-use rustls::ServerConfig;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -27,12 +27,64 @@ use crate::{identity::SpiffeId, shutdown::Shutdown, tls::Credentials};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HANDSHAKES_AT_ONCE: usize = 256;
 
+/// How long a certificate is believed before its dates are looked at again.
+const BELIEVED_FOR: Duration = Duration::from_secs(60);
+
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Peer {
     /// None where the certificate carries no identity of ours.
     pub id: Option<SpiffeId>,
     pub address: SocketAddr,
+    shown: Arc<Shown>,
+}
+
+/// The certificates of a connection, and when they were last found good.
+struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    checked: Mutex<(u64, Instant)>,
+}
+
+impl Peer {
+    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr, credentials: &Credentials) -> Self {
+        let chain: Vec<_> = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        Self {
+            id: chain
+                .first()
+                .and_then(|leaf| SpiffeId::of_certificate(leaf).ok()),
+            address,
+            shown: Arc::new(Shown {
+                chain,
+                checked: Mutex::new((credentials.generation(), Instant::now())),
+            }),
+        }
+    }
+
+    /// Whether the connection would still be let in: trust may have been
+    /// withdrawn, or the certificate have expired, since the handshake.
+    pub(super) fn is_trusted(&self, credentials: &Credentials) -> bool {
+        let generation = credentials.generation();
+        let mut checked = self
+            .shown
+            .checked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if checked.0 == generation && checked.1.elapsed() < BELIEVED_FOR {
+            return true;
+        }
+        let trusted = credentials.trusts(&self.shown.chain);
+        if trusted {
+            *checked = (generation, Instant::now());
+        }
+        trusted
+    }
 }
 
 pub(super) struct MeshStream {
@@ -159,22 +211,15 @@ pub(super) fn incoming(
     shutdown: Shutdown,
 ) -> impl Stream<Item = io::Result<MeshStream>> {
     use futures::StreamExt;
+    let peers = credentials.clone();
     let connections = accept_tls(
         listener,
         move || credentials.server_config(),
         "grpc",
         shutdown,
     );
-    ReceiverStream::new(connections).map(|(inner, address)| {
-        let id = inner
-            .get_ref()
-            .1
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .and_then(|leaf| SpiffeId::of_certificate(leaf).ok());
-        Ok(MeshStream {
-            inner,
-            peer: Peer { id, address },
-        })
+    ReceiverStream::new(connections).map(move |(inner, address)| {
+        let peer = Peer::of(&inner, address, &peers);
+        Ok(MeshStream { inner, peer })
     })
 }

@@ -27,6 +27,7 @@ use crate::{
     Caller,
     context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id},
     policy::Policy,
+    tls::Credentials,
 };
 
 /// For health checks, which no contract of ours gives a deadline.
@@ -40,18 +41,25 @@ pub(super) struct CallLayer {
 struct Shared {
     service: &'static str,
     policy: Arc<Policy>,
+    credentials: Arc<Credentials>,
     places: Arc<Semaphore>,
     refused: Counter<u64>,
     duration: Histogram<f64>,
 }
 
 impl CallLayer {
-    pub(super) fn new(service: &'static str, policy: Arc<Policy>, places: usize) -> Self {
+    pub(super) fn new(
+        service: &'static str,
+        policy: Arc<Policy>,
+        credentials: Arc<Credentials>,
+        places: usize,
+    ) -> Self {
         let meter = global::meter("mesh");
         Self {
             shared: Arc::new(Shared {
                 service,
                 policy,
+                credentials,
                 places: Arc::new(Semaphore::new(places)),
                 refused: meter.u64_counter("mesh.server.refused").build(),
                 duration: meter
@@ -144,11 +152,12 @@ where
 impl Shared {
     fn authorize(&self, path: &str, peer: Option<&Peer>) -> Result<Caller, Status> {
         let caller = peer.and_then(|peer| peer.id.as_ref()).map(|id| &id.caller);
+        let trusted = peer.is_some_and(|peer| peer.is_trusted(&self.credentials));
         match caller {
-            Some(caller) if self.policy.allows(path, caller) => Ok(caller.clone()),
+            Some(caller) if trusted && self.policy.allows(path, caller) => Ok(caller.clone()),
             _ => {
                 let name = caller.map_or_else(|| "nobody".into(), Caller::to_string);
-                tracing::warn!(caller = %name, callee = self.service, method = path, "call refused");
+                tracing::warn!(caller = %name, trusted, callee = self.service, method = path, "call refused");
                 // The path is a stranger's: only a known one becomes a label.
                 let method = if self.policy.get(path).is_some() {
                     path

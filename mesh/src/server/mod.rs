@@ -60,8 +60,12 @@ impl Server {
             }
         });
 
-        let layer =
-            call::CallLayer::new(self.service, self.policy, self.config.max_concurrent_calls);
+        let layer = call::CallLayer::new(
+            self.service,
+            self.policy,
+            self.credentials.clone(),
+            self.config.max_concurrent_calls,
+        );
         let incoming = accept::incoming(listener, self.credentials, shutdown.clone());
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(Some(1_024))

@@ -3,7 +3,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,8 +14,8 @@ use arc_swap::ArcSwap;
 use opentelemetry::{KeyValue, global};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 use super::verifier::SpiffeServerVerifier;
@@ -45,6 +48,7 @@ struct Loaded {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
+    clients: Arc<dyn ClientCertVerifier>,
     server: Arc<ServerConfig>,
     /// Contents of the files, to notice a change; mounted Secrets change by
     /// symlink, so that times and inodes tell nothing.
@@ -55,6 +59,7 @@ struct Loaded {
 pub struct Credentials {
     config: TlsConfig,
     loaded: ArcSwap<Loaded>,
+    generation: AtomicU64,
 }
 
 impl Credentials {
@@ -63,7 +68,14 @@ impl Credentials {
         Ok(Arc::new(Self {
             config,
             loaded: ArcSwap::from_pointee(loaded),
+            generation: AtomicU64::new(0),
         }))
+    }
+
+    /// Grows with each reload: connections made under an earlier one are made
+    /// anew, and their peers looked at again.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub fn id(&self) -> SpiffeId {
@@ -97,6 +109,17 @@ impl Credentials {
         Ok(Arc::new(config))
     }
 
+    /// Whether a client's certificates would still be let in.
+    pub fn trusts(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return false;
+        };
+        let clients = self.loaded.load().clients.clone();
+        clients
+            .verify_client_cert(leaf, intermediates, UnixTime::now())
+            .is_ok()
+    }
+
     /// Reads the files again; true when something new is in force.
     pub fn reload(&self) -> Result<bool, CredentialError> {
         let loaded = Loaded::read(&self.config)?;
@@ -104,6 +127,7 @@ impl Credentials {
             return Ok(false);
         }
         self.loaded.store(Arc::new(loaded));
+        self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(true)
     }
 
@@ -173,14 +197,14 @@ impl Loaded {
             return Err(CredentialError::NoRoots(config.trust_bundle.clone()));
         }
         let roots = Arc::new(roots);
-        let verifier = WebPkiClientVerifier::builder(roots.clone())
+        let clients = WebPkiClientVerifier::builder(roots.clone())
             .build()
             .map_err(|error| CredentialError::File {
                 path: config.trust_bundle.clone(),
                 detail: error.to_string(),
             })?;
         let mut server = ServerConfig::builder()
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(clients.clone())
             .with_single_cert(chain.clone(), key.clone_key())?;
         server.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self {
@@ -188,6 +212,7 @@ impl Loaded {
             chain,
             key,
             roots,
+            clients,
             server: Arc::new(server),
             seen,
         })

@@ -1,0 +1,93 @@
+//! The mesh as it runs in production: every service a program of its own.
+
+use std::{fs, path::Path};
+
+use devmesh::{
+    estate::{self, Estate},
+    layout::{Addresses, Layout, SERVICES},
+    processes::{Processes, built_binaries},
+    sim::Sim,
+};
+use tempfile::TempDir;
+
+use crate::Partner;
+
+/// Running programs and their estate.
+pub struct ProcessMesh {
+    pub layout: Layout,
+    pub estate: Estate,
+    pub sim: Sim,
+    pub processes: Processes,
+    pub folder: TempDir,
+}
+
+impl ProcessMesh {
+    /// Starts the built programs on SQLite; `telemetry` stands in each
+    /// service's `[telemetry]` in place of the default.
+    pub async fn start(telemetry: Option<&str>) -> Self {
+        mesh::jose::install_crypto();
+        let folder = tempfile::tempdir().expect("a folder");
+        let addresses = Addresses::free(None).expect("free ports");
+        let layout = Layout::write(folder.path(), addresses, &|_| None).expect("a layout");
+        if let Some(telemetry) = telemetry {
+            for service in SERVICES {
+                set_telemetry(&layout.config_file(service), telemetry);
+            }
+        }
+        let binaries = built_binaries().expect("a folder of programs");
+        let processes = Processes::start(&layout, &binaries)
+            .await
+            .unwrap_or_else(|error| panic!("{error} (make test builds the programs first)"));
+        let estate = estate::seed(&layout).await.expect("an estate");
+        Self {
+            sim: Sim::new(&layout).expect("the simulator"),
+            layout,
+            estate,
+            processes,
+            folder,
+        }
+    }
+
+    pub fn partner(&self) -> Partner {
+        Partner::new(
+            &self.layout,
+            &self.estate.client_id,
+            &self.estate.client_secret,
+        )
+    }
+
+    /// The metrics of a service, as a scraper reads them.
+    pub async fn metrics(&self, service: &str) -> String {
+        let url = format!("http://{}/metrics", self.layout.addresses.admin(service));
+        let http = reqwest::Client::builder().no_proxy().build();
+        let answer = http.expect("a client").get(url).send().await;
+        answer.expect("metrics").text().await.expect("text")
+    }
+
+    /// The sum of a counter over its labels.
+    pub async fn counted(&self, service: &str, name: &str) -> f64 {
+        self.metrics(service)
+            .await
+            .lines()
+            .filter(|line| line.starts_with(name))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// All that the services have written to their logs.
+    pub fn logs(&self) -> String {
+        SERVICES
+            .iter()
+            .chain(&["partner-sim"])
+            .map(|service| fs::read_to_string(self.layout.log_file(service)).expect("a log"))
+            .collect()
+    }
+}
+
+fn set_telemetry(file: &Path, telemetry: &str) {
+    let text = fs::read_to_string(file).expect("a configuration");
+    let (before, after) = text.split_once("[telemetry]\n").expect("its section");
+    let rest = after.find("\n[").map_or("", |end| &after[end..]);
+    let text = format!("{before}[telemetry]\n{telemetry}{rest}");
+    fs::write(file, text).expect("written");
+}

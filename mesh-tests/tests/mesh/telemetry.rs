@@ -1,0 +1,177 @@
+//! What the programs tell of themselves: traces that run through every
+//! service, counters, and nothing personal in either or in a log.
+
+use std::collections::BTreeSet;
+
+use devmesh::estate::{BARRIER, DOOR, FOB, KEY, PLATE};
+use mesh_tests::{Collector, ProcessMesh, Told};
+use propdev_proto::access::{ListSitesRequest, site_service_client::SiteServiceClient};
+use serde_json::json;
+use tonic::Code;
+
+const KEY_EVENTS: &str = "/v1/webhooks/intercom/key-openings";
+const FOB_EVENTS: &str = "/v1/webhooks/barrier/fob-openings";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marked_values_reach_no_log_span_or_metric() {
+    let collector = Collector::start().await;
+    let telemetry = format!(
+        "log_format = \"json\"\nlog_filter = \"trace\"\notlp_endpoint = \"http://{}\"\n",
+        collector.address
+    );
+    let mesh = ProcessMesh::start(Some(&telemetry)).await;
+    let partner = mesh.partner();
+    let anna = &mesh.estate.resident;
+    let probes: Vec<Vec<f32>> = (0..4).map(|_| anna.probe()).collect();
+
+    let client = partner.token().await;
+    let face = partner.face_token(&probes[0]).await;
+    assert_eq!(partner.open_door(DOOR, &face).await.status, 200);
+    let by_face = partner.open_by_face(DOOR, &client, &probes[1]).await;
+    assert_eq!(by_face.status, 200);
+    let plate = partner.plate_token("а 123 вс 77").await;
+    assert_eq!(partner.open_barrier(BARRIER, &plate).await.status, 200);
+    let by_plate = partner.open_by_plate(BARRIER, &client, PLATE).await;
+    assert_eq!(by_plate.status, 200);
+    for (path, name, id) in [(KEY_EVENTS, "key_id", KEY), (FOB_EVENTS, "fob_id", FOB)] {
+        let mut event = json!({"opened_at": "2026-11-24T06:00:00Z"});
+        event[name] = json!(id);
+        assert_eq!(partner.post(path, &client, Some(&event)).await.status, 202);
+    }
+    // Refusals and faults tell the most.
+    assert_eq!(partner.open_door(DOOR, &face).await.status, 401);
+    assert_eq!(
+        partner
+            .ask_token(&[("plate", "НЕ-ПЛАСТИНА-1")])
+            .await
+            .status,
+        400
+    );
+    let mut broken = probes[2].clone();
+    broken.truncate(100);
+    assert_eq!(
+        partner.open_by_face(DOOR, &client, &broken).await.status,
+        422
+    );
+    mesh.sim
+        .behave(&json!({"mode": "refuse"}))
+        .await
+        .expect("told");
+    let refused = partner.open_by_face(DOOR, &client, &probes[3]).await;
+    assert_eq!(refused.status, 502);
+
+    let mut published = String::new();
+    for service in devmesh::layout::SERVICES {
+        published.push_str(&mesh.metrics(service).await);
+    }
+    assert!(published.contains("rpc_server_duration"));
+    let ProcessMesh {
+        layout,
+        estate,
+        processes,
+        folder: _folder,
+        ..
+    } = mesh;
+    processes.stop().await.expect("stopped");
+    let mesh_logs: String = devmesh::layout::SERVICES
+        .iter()
+        .map(|service| std::fs::read_to_string(layout.log_file(service)).expect("a log"))
+        .collect();
+    let spans = collector.spans();
+    let told = format!("{spans:?}");
+    let mut secrets: Vec<String> = vec![
+        "Anna Example".into(),
+        PLATE.into(),
+        "А123ВС77".into(),
+        "ПЛАСТИНА".into(),
+        KEY.into(),
+        FOB.into(),
+        estate.client_secret.clone(),
+        estate.resident.resident_id.clone(),
+        client,
+        face,
+        plate,
+    ];
+    for probe in &probes {
+        let encoded = partner_sim::face::to_base64url(probe);
+        secrets.push(encoded[..40].to_owned());
+        secrets.push(format!("{},{}", probe[0], probe[1]));
+        secrets.push(format!("{}, {}", probe[0], probe[1]));
+    }
+    for secret in &secrets {
+        for (place, text) in [("log", &mesh_logs), ("span", &told), ("metric", &published)] {
+            if let Some(at) = text.find(secret.as_str()) {
+                let from = text[..at].rfind('\n').map_or(0, |line| line + 1);
+                let line: String = text[from..].chars().take(1_000).collect();
+                panic!("{secret} stands in a {place}: {line}");
+            }
+        }
+    }
+    assert!(mesh_logs.len() > 100_000, "the logs were there to search");
+    assert!(
+        mesh_logs.contains(&by_face.text("opening_id")),
+        "what is not personal is told"
+    );
+
+    let opening = collector
+        .traces()
+        .into_values()
+        .find(|trace| {
+            let of: BTreeSet<&str> = trace.iter().map(|told| told.service.as_str()).collect();
+            of == BTreeSet::from(["edge-rest", "access-svc", "biometric-svc"])
+        })
+        .expect("one trace of the whole opening");
+    for callee in ["access-svc", "biometric-svc"] {
+        assert!(
+            has_parent(&opening, callee),
+            "{callee} continues its caller's trace"
+        );
+    }
+}
+
+/// Whether the first span of a service hangs below another service's.
+fn has_parent(trace: &[Told], service: &str) -> bool {
+    trace
+        .iter()
+        .filter(|told| told.service == service)
+        .any(|told| {
+            trace.iter().any(|parent| {
+                parent.service != service && parent.span.span_id == told.span.parent_span_id
+            })
+        })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_call_is_counted_and_told_with_both_names() {
+    let mesh = ProcessMesh::start(None).await;
+    let folder = mesh.folder.path().join("certificates/edge-rest");
+    let credentials = mesh::tls::Credentials::load(mesh.layout.tls(&folder)).expect("credentials");
+    let endpoint = format!("https://{}", mesh.layout.addresses.grpc("access-svc"));
+    let policy = mesh::policy::Policy::built_in().expect("contracts");
+    let channel = mesh::client::connect("access-svc", &endpoint, credentials, policy);
+    let before = mesh
+        .counted("access-svc", "mesh_server_refused_total")
+        .await;
+    let refused = SiteServiceClient::new(channel.expect("a channel"))
+        .list_sites(ListSitesRequest::default())
+        .await
+        .expect_err("the edge lists no sites");
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let after = mesh
+        .counted("access-svc", "mesh_server_refused_total")
+        .await;
+    assert!(
+        (after - before - 1.0).abs() < f64::EPSILON,
+        "{before} then {after}"
+    );
+    let logs = mesh.logs();
+    let line = logs
+        .lines()
+        .find(|line| line.contains("call refused"))
+        .expect("a line");
+    assert!(
+        line.contains("svc/edge-rest") && line.contains("access-svc"),
+        "{line}"
+    );
+    mesh.processes.stop().await.expect("stopped");
+}
