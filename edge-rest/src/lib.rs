@@ -1,6 +1,7 @@
 //! The thin REST edge: translates HTTPS to gRPC for partners, and carries
 //! commands out to their gateways. It owns nothing that outlives the process.
 
+mod caller;
 pub mod config;
 mod egress;
 mod grpc;
@@ -70,7 +71,7 @@ pub async fn run(
     let certificate = public_listener::Certificate::load(&config.public)?;
     tokio::spawn(certificate.clone().watch(shutdown.clone()));
     let egress = Arc::new(egress::Egress::new(config.egress, inside.clone()));
-    let router = http::router(http::Edge::new(inside, config.public.base_url.clone()));
+    let router = http::router(http::Edge::new(inside, &config));
 
     let server = Server {
         service: SERVICE,

@@ -1,15 +1,22 @@
-//! ring behind `jsonwebtoken`, which brings no provider over ring of its own:
-//! ES256 alone, the one algorithm that tokens are signed with.
+//! ring behind `jsonwebtoken`, which brings no provider over ring of its own.
+//! Signs ES256 and EdDSA; verifies RS256 and PS256 besides, which clients may
+//! sign their assertions with.
+
+use std::sync::{Arc, LazyLock};
 
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey,
+    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
     errors::{Error, ErrorKind},
 };
+use moka::sync::Cache;
 use ring::{
+    digest,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+        self as ring_signature, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519,
+        EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+        RsaPublicKeyComponents, UnparsedPublicKey,
     },
 };
 use signature::{Error as SignatureError, Signer, Verifier};
@@ -26,60 +33,133 @@ pub fn install_crypto() {
     let _ = PROVIDER.install_default();
 }
 
-struct Es256Signer(EcdsaKeyPair);
+enum Pair {
+    Es256(EcdsaKeyPair),
+    EdDsa(Ed25519KeyPair),
+}
 
-impl Signer<Vec<u8>> for Es256Signer {
+/// Reading a private key costs as much as a signature: the few in use are
+/// kept, by the digest of their encoding.
+static PAIRS: LazyLock<Cache<[u8; 32], Arc<Pair>>> = LazyLock::new(|| Cache::new(8));
+
+struct PairSigner(Arc<Pair>);
+
+impl Signer<Vec<u8>> for PairSigner {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        self.0
-            .sign(&SystemRandom::new(), message)
-            .map(|signature| signature.as_ref().to_vec())
-            .map_err(|_| SignatureError::new())
+        match &*self.0 {
+            Pair::Es256(pair) => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| SignatureError::new()),
+            Pair::EdDsa(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
     }
 }
 
-impl JwtSigner for Es256Signer {
+impl JwtSigner for PairSigner {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::ES256
+        match &*self.0 {
+            Pair::Es256(_) => Algorithm::ES256,
+            Pair::EdDsa(_) => Algorithm::EdDSA,
+        }
     }
 }
 
-struct Es256Verifier(UnparsedPublicKey<Vec<u8>>);
+enum PublicKey {
+    Point(UnparsedPublicKey<Vec<u8>>),
+    Rsa {
+        parameters: &'static ring_signature::RsaParameters,
+        components: RsaPublicKeyComponents<Vec<u8>>,
+    },
+}
 
-impl Verifier<Vec<u8>> for Es256Verifier {
+struct RingVerifier {
+    algorithm: Algorithm,
+    key: PublicKey,
+}
+
+impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        self.0
-            .verify(message, signature)
-            .map_err(|_| SignatureError::new())
+        match &self.key {
+            PublicKey::Point(key) => key.verify(message, signature),
+            PublicKey::Rsa {
+                parameters,
+                components,
+            } => components.verify(parameters, message, signature),
+        }
+        .map_err(|_| SignatureError::new())
     }
 }
 
-impl JwtVerifier for Es256Verifier {
+impl JwtVerifier for RingVerifier {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::ES256
+        self.algorithm
     }
 }
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    if *algorithm != Algorithm::ES256 {
-        return Err(ErrorKind::InvalidAlgorithm.into());
+    let mut name = [0; 32];
+    name.copy_from_slice(digest::digest(&digest::SHA256, key.as_bytes()).as_ref());
+    let pair = match PAIRS.get(&name) {
+        Some(pair) => pair,
+        None => {
+            let pair = Arc::new(read_pair(*algorithm, key.as_bytes())?);
+            PAIRS.insert(name, pair.clone());
+            pair
+        }
+    };
+    let signer = PairSigner(pair);
+    if signer.algorithm() == *algorithm {
+        Ok(Box::new(signer))
+    } else {
+        Err(ErrorKind::InvalidAlgorithm.into())
     }
-    EcdsaKeyPair::from_pkcs8(
-        &ECDSA_P256_SHA256_FIXED_SIGNING,
-        key.as_bytes(),
-        &SystemRandom::new(),
-    )
-    .map(|pair| Box::new(Es256Signer(pair)) as Box<dyn JwtSigner>)
-    .map_err(|_| ErrorKind::InvalidEcdsaKey.into())
+}
+
+fn read_pair(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Pair, Error> {
+    match algorithm {
+        Algorithm::ES256 => EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            pkcs8,
+            &SystemRandom::new(),
+        )
+        .map(Pair::Es256)
+        .map_err(|_| ErrorKind::InvalidEcdsaKey.into()),
+        Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8)
+            .map(Pair::EdDsa)
+            .map_err(|_| ErrorKind::InvalidKeyFormat.into()),
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    if *algorithm != Algorithm::ES256 {
-        return Err(ErrorKind::InvalidAlgorithm.into());
-    }
-    Ok(Box::new(Es256Verifier(UnparsedPublicKey::new(
-        &ECDSA_P256_SHA256_FIXED,
-        key.try_get_as_bytes()?.to_vec(),
-    ))))
+    let point = |parameters| -> Result<PublicKey, Error> {
+        let bytes = key.try_get_as_bytes()?.to_vec();
+        Ok(PublicKey::Point(UnparsedPublicKey::new(parameters, bytes)))
+    };
+    let rsa = |parameters| match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => Ok(PublicKey::Rsa {
+            parameters,
+            components: RsaPublicKeyComponents {
+                n: n.clone(),
+                e: e.clone(),
+            },
+        }),
+        DecodingKeyKind::SecretOrDer(_) => Err(Error::from(ErrorKind::InvalidKeyFormat)),
+    };
+    let key = match algorithm {
+        Algorithm::ES256 => {
+            point(&ECDSA_P256_SHA256_FIXED as &dyn ring_signature::VerificationAlgorithm)?
+        }
+        Algorithm::EdDSA => point(&ED25519)?,
+        Algorithm::RS256 => rsa(&RSA_PKCS1_2048_8192_SHA256)?,
+        Algorithm::PS256 => rsa(&RSA_PSS_2048_8192_SHA256)?,
+        _ => return Err(ErrorKind::InvalidAlgorithm.into()),
+    };
+    Ok(Box::new(RingVerifier {
+        algorithm: *algorithm,
+        key,
+    }))
 }
 
 #[cfg(test)]
@@ -89,33 +169,56 @@ mod tests {
 
     use super::*;
 
+    fn es256() -> (EncodingKey, DecodingKey) {
+        let random = SystemRandom::new();
+        let parameters = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let document = EcdsaKeyPair::generate_pkcs8(parameters, &random).expect("a key");
+        let pair = EcdsaKeyPair::from_pkcs8(parameters, document.as_ref(), &random);
+        (
+            EncodingKey::from_ec_der(document.as_ref()),
+            DecodingKey::from_ec_der(pair.expect("a pair").public_key().as_ref()),
+        )
+    }
+
+    fn eddsa() -> (EncodingKey, DecodingKey) {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("a pair");
+        (
+            EncodingKey::from_ed_der(document.as_ref()),
+            DecodingKey::from_ed_der(pair.public_key().as_ref()),
+        )
+    }
+
     #[test]
     fn a_token_is_signed_and_verified() {
         install_crypto();
-        let document =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                .expect("a key");
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            document.as_ref(),
-            &SystemRandom::new(),
-        )
-        .expect("a pair");
-        let claims = serde_json::json!({"sub": "x", "exp": 4_000_000_000_u64});
-        let token = jsonwebtoken::encode(
-            &Header::new(Algorithm::ES256),
-            &claims,
-            &EncodingKey::from_ec_der(document.as_ref()),
-        )
-        .expect("a token");
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.validate_aud = false;
-        let key = DecodingKey::from_ec_der(pair.public_key().as_ref());
-        assert!(jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation).is_ok());
-        let mut forged = token.into_bytes();
-        let last = forged.len() - 2;
-        forged[last] ^= 1;
-        let forged = String::from_utf8(forged).expect("text");
-        assert!(jsonwebtoken::decode::<serde_json::Value>(&forged, &key, &validation).is_err());
+        for (algorithm, (private, public)) in
+            [(Algorithm::ES256, es256()), (Algorithm::EdDSA, eddsa())]
+        {
+            let claims = serde_json::json!({"sub": "x", "exp": 4_000_000_000_u64});
+            let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &private);
+            let token = token.expect("a token");
+            let mut validation = Validation::new(algorithm);
+            validation.validate_aud = false;
+            let read = |token: &str| {
+                jsonwebtoken::decode::<serde_json::Value>(token, &public, &validation)
+            };
+            assert!(read(&token).is_ok());
+            let mut forged = token.into_bytes();
+            let last = forged.len() - 2;
+            forged[last] ^= 1;
+            assert!(read(&String::from_utf8(forged).expect("text")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_signs_with_its_own_algorithm_alone() {
+        install_crypto();
+        let (private, _) = es256();
+        let claims = serde_json::json!({});
+        assert!(jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &private).is_ok());
+        for other in [Algorithm::EdDSA, Algorithm::HS256, Algorithm::RS256] {
+            assert!(jsonwebtoken::encode(&Header::new(other), &claims, &private).is_err());
+        }
     }
 }

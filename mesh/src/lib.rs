@@ -14,6 +14,7 @@ pub mod hardening;
 pub mod identity;
 pub mod jose;
 pub mod keyring;
+pub mod limit;
 pub mod policy;
 pub mod server;
 pub mod service;

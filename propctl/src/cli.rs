@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 
 use crate::{
     commands::{
-        client::Client, credential::Credential, dev::Dev, device::Device, event::Event,
-        grant::Grant, holding::Holding, opening::Opening, partner::Partner, payment::Payment,
-        resident::Resident, site::Site, status::Status, vehicle::Vehicle,
+        audit::Audit, client::Client, credential::Credential, dev::Dev, device::Device,
+        event::Event, grant::Grant, holding::Holding, opening::Opening, partner::Partner,
+        payment::Payment, resident::Resident, signing_key::SigningKey, site::Site, status::Status,
+        vehicle::Vehicle,
     },
     connection::Session,
     error::Failure,
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     /// OAuth clients of partners
     #[command(subcommand)]
     Client(Client),
+    /// Keys that sign access tokens
+    #[command(subcommand)]
+    SigningKey(SigningKey),
     /// Residential complexes
     #[command(subcommand)]
     Site(Site),
@@ -117,6 +121,9 @@ pub(crate) enum Command {
     /// Openings by key or fob
     #[command(subcommand)]
     Event(Event),
+    /// What was done, by whom, and how it came out
+    #[command(subcommand)]
+    Audit(Audit),
     /// Whether each service answers, and what the biometric store holds
     Status(Status),
 }
@@ -128,6 +135,7 @@ impl Command {
             Self::Dev(dev) => dev.run(&session.output),
             Self::Partner(partner) => partner.run(session).await,
             Self::Client(client) => client.run(session).await,
+            Self::SigningKey(key) => key.run(session).await,
             Self::Site(site) => site.run(session).await,
             Self::Device(device) => device.run(session).await,
             Self::Resident(resident) => resident.run(session).await,
@@ -139,6 +147,7 @@ impl Command {
             Self::Payment(payment) => payment.run(session).await,
             Self::Opening(opening) => opening.run(session).await,
             Self::Event(event) => event.run(session).await,
+            Self::Audit(audit) => audit.run(session).await,
             Self::Status(status) => status.run(session).await,
         }
     }

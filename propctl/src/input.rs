@@ -14,6 +14,7 @@ use crate::error::Failure;
 pub(crate) const STDIN: &str = "-";
 /// No secret, name or plate is longer.
 const LONGEST: u64 = 16 * 1024;
+const LONGEST_TEXT: u64 = 1024 * 1024;
 
 /// The argument itself, or the first line of stdin for `-`.
 pub(crate) fn personal(argument: String, what: &str) -> Result<Zeroizing<String>, Failure> {
@@ -39,6 +40,22 @@ pub(crate) fn line() -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),
     ))
+}
+
+/// A whole text file, or all of stdin for `-`.
+pub(crate) fn text(file: &Path) -> Result<String, Failure> {
+    let fault = |error: io::Error| Failure::Usage(format!("{}: {error}", file.display()));
+    if file == Path::new(STDIN) {
+        let mut text = String::new();
+        let mut stdin = io::stdin().lock().take(LONGEST_TEXT);
+        stdin.read_to_string(&mut text).map_err(fault)?;
+        return Ok(text);
+    }
+    let size = fs::metadata(file).map_err(fault)?.len();
+    if size > LONGEST_TEXT {
+        return Err(fault(io::Error::other("is longer than 1 MiB")));
+    }
+    fs::read_to_string(file).map_err(fault)
 }
 
 /// The whole file without the line end that editors add.

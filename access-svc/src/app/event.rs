@@ -11,7 +11,7 @@ use crate::{
     domain::{
         device::DeviceKind,
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
-        token::Bearer,
+        token::{Bearer, Presented},
     },
     error::Error,
     store::{Holding, Page, Resident, ResidentKey},
@@ -38,8 +38,8 @@ impl Recorded {
 
 impl App {
     /// Whether this token may tell events; asked before a call's faults are told.
-    pub(crate) async fn event_writer(&self, token: &str) -> Result<Bearer, Error> {
-        let bearer = self.parts.verifier.verify(token).await?;
+    pub(crate) async fn event_writer(&self, presented: &Presented) -> Result<Bearer, Error> {
+        let bearer = self.admit(presented).await?;
         if bearer.subject.is_some() || !bearer.has_scope(SCOPE) {
             return Err(Error::InsufficientScope);
         }

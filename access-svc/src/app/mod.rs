@@ -1,5 +1,7 @@
 //! The use cases.
 
+mod admission;
+mod audit;
 mod erasure;
 mod event;
 mod housekeeping;
@@ -10,7 +12,8 @@ mod verifier;
 
 use std::{sync::Arc, time::Duration};
 
-use mesh::Clock;
+pub(crate) use admission::Missing;
+use mesh::{Clock, limit::Limits};
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use registry::{NewGrant, NewResident};
 pub(crate) use subject::{Context, Described};
@@ -29,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long after its decision a command may still be sent.
     pub(crate) command_expiry: Duration,
+    pub(crate) requests: Limits<String>,
+    pub(crate) misses: Limits<Missing>,
 }
 
 #[derive(Clone)]

@@ -9,14 +9,14 @@ use propdev_proto::biometric::FaceVector;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::App;
+use super::{App, subject::use_key};
 use crate::{
     domain::{
         decision::{self, Facts, ResidentFacts},
         device::{Device, DeviceKind, Means},
         opening::{Command, CommandStatus, Opening},
         plate::Plate,
-        token::Bearer,
+        token::{Bearer, Presented},
     },
     error::{Error, Noun},
     store::{Commit, Committed, Idempotency, Page, Probe, Resident, Seen},
@@ -44,7 +44,7 @@ pub(crate) enum Evidence {
 }
 
 pub(crate) struct OpenRequest {
-    pub(crate) token: zeroize::Zeroizing<String>,
+    pub(crate) presented: Presented,
     pub(crate) kind: DeviceKind,
     pub(crate) device_id: String,
     pub(crate) evidence: Evidence,
@@ -76,7 +76,7 @@ struct Recognised {
 
 impl App {
     pub(crate) async fn open(&self, request: OpenRequest) -> Result<Opened, Error> {
-        let bearer = self.parts.verifier.verify(&request.token).await?;
+        let bearer = self.admit(&request.presented).await?;
         if !bearer.has_scope(request.kind.scope())
             || bearer
                 .device
@@ -185,10 +185,7 @@ impl App {
     ) -> Result<Recognised, Error> {
         let store = &self.parts.store;
         if let Some(subject) = &bearer.subject {
-            let use_key = match &subject.evidence {
-                Some(evidence) => evidence_key(evidence),
-                None => format!("jti:{}", bearer.jti),
-            };
+            let use_key = use_key(&bearer.jti, subject.evidence.as_deref());
             if let Some(by) = store.used_by(&use_key).await? {
                 return Err(Error::TokenAlreadyUsed(by));
             }
@@ -226,6 +223,7 @@ impl App {
         fresh: bool,
     ) -> Result<Recognised, Error> {
         let store = &self.parts.store;
+        self.may_try(bearer, device)?;
         let found = self
             .parts
             .biometric
@@ -240,7 +238,7 @@ impl App {
             .await?;
         let usable = match seen {
             Seen::Usable(id) => {
-                let key = evidence_key(&id.to_string());
+                let key = use_key("", Some(&id.to_string()));
                 store.used_by(&key).await?.is_none().then_some(key)
             }
             Seen::Replayed => None,
@@ -256,6 +254,9 @@ impl App {
             Some(subject) if fresh => store.resident_by_subject(subject).await?,
             _ => None,
         };
+        if resident.is_none() {
+            self.missed(bearer, device);
+        }
         Ok(Recognised {
             resident,
             use_key: Some(use_key),
@@ -366,8 +367,12 @@ impl App {
 
     /// For a client-only token of the same partner that has the device's site
     /// and the scope for its kind.
-    pub(crate) async fn get_opening(&self, token: &str, id: &str) -> Result<Opening, Error> {
-        let bearer = self.parts.verifier.verify(token).await?;
+    pub(crate) async fn get_opening(
+        &self,
+        presented: &Presented,
+        id: &str,
+    ) -> Result<Opening, Error> {
+        let bearer = self.admit(presented).await?;
         if bearer.subject.is_some() {
             return Err(Error::InsufficientScope);
         }
@@ -448,8 +453,4 @@ fn permitted(bearer: &Bearer, request: &OpenRequest, means: Means) -> Result<(),
     } else {
         Err(Error::InsufficientScope)
     }
-}
-
-fn evidence_key(evidence: &str) -> String {
-    format!("evidence:{evidence}")
 }

@@ -28,6 +28,7 @@ pub(crate) struct Described {
     pub(crate) pseudonym: String,
     pub(crate) device_ids: Vec<String>,
     pub(crate) truncated: bool,
+    pub(crate) audit_pseudonym: Uuid,
 }
 
 impl App {
@@ -99,6 +100,23 @@ impl App {
         }
     }
 
+    /// Whether a subject token is neither used up nor of somebody erased or
+    /// suspended.
+    pub(crate) async fn token_is_good(
+        &self,
+        jti: &str,
+        evidence: Option<&str>,
+        pseudonym: &str,
+        partner: Uuid,
+    ) -> Result<bool, Error> {
+        let store = &self.parts.store;
+        if store.used_by(&use_key(jti, evidence)).await?.is_some() {
+            return Ok(false);
+        }
+        let resident = store.resident_by_pseudonym(pseudonym, partner).await?;
+        Ok(resident.is_some_and(|resident| !resident.suspended))
+    }
+
     pub(crate) async fn describe_plate(
         &self,
         context: &Context,
@@ -160,6 +178,7 @@ impl App {
             pseudonym,
             device_ids,
             truncated,
+            audit_pseudonym: resident.audit_pseudonym,
         })
     }
 
@@ -167,5 +186,14 @@ impl App {
     fn pseudonym(&self, partner: Uuid, resident: Uuid) -> String {
         let key = &self.parts.store.keys().pseudonym;
         URL_SAFE_NO_PAD.encode(key.mac(&[partner.as_bytes(), resident.as_bytes()]))
+    }
+}
+
+/// What a subject token uses up: its probe's evidence, which other tokens of
+/// that probe share, else itself.
+pub(super) fn use_key(jti: &str, evidence: Option<&str>) -> String {
+    match evidence {
+        Some(evidence) => format!("evidence:{evidence}"),
+        None => format!("jti:{jti}"),
     }
 }

@@ -7,13 +7,13 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::Validation;
 use mesh::{Clock, shutdown::Shutdown};
 use tokio::sync::Mutex;
 
 use crate::{
     clients::{Auth, VerificationState},
-    domain::token::{Bearer, Claims},
+    domain::token::{Bearer, Claims, Presented},
     error::Error,
 };
 
@@ -67,7 +67,8 @@ impl Verifier {
         }
     }
 
-    pub(crate) async fn verify(&self, token: &str) -> Result<Bearer, Error> {
+    pub(crate) async fn verify(&self, presented: &Presented) -> Result<Bearer, Error> {
+        let token = presented.token.as_str();
         let kid = plausible(token).ok_or(Error::InvalidToken)?;
         let mut state = self.state(Instant::now() - MOST_STALE).await?;
         if !state.keys.contains_key(&kid) {
@@ -76,6 +77,10 @@ impl Verifier {
             state = self.state(Instant::now() - REFRESH / 3).await?;
         }
         let claims = self.check(token, &kid, &state)?;
+        let bound = claims.cnf.as_ref();
+        if bound.is_some_and(|cnf| !cnf.is_met_by(&presented.certificate_sha256)) {
+            return Err(Error::InvalidToken);
+        }
         if !state.clients.contains_key(&claims.client_id) {
             // The signature is good: the client is younger than what is held.
             state = self.state(Instant::now()).await?;
@@ -118,14 +123,14 @@ impl Verifier {
 
     fn check(&self, token: &str, kid: &str, state: &VerificationState) -> Result<Claims, Error> {
         let key = state.keys.get(kid).ok_or(Error::InvalidToken)?;
-        let mut validation = Validation::new(Algorithm::ES256);
+        let mut validation = Validation::new(key.algorithm);
         // Times are checked below by this service's own clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
             .map_err(|_| Error::InvalidToken)?
             .claims;
         let now = self.clock.now().as_second();
@@ -171,6 +176,7 @@ impl Verifier {
             permissions: client.permissions.clone(),
             jti: claims.jti,
             device: claims.device,
+            limits: client.limits,
         })
     }
 }
@@ -194,7 +200,7 @@ fn plausible(token: &str) -> Option<String> {
     }
     let header: Header = serde_json::from_slice(&header).ok()?;
     let typ = header.typ.to_ascii_lowercase();
-    let good = header.alg == "ES256"
+    let good = matches!(header.alg.as_str(), "ES256" | "EdDSA")
         && (typ == "at+jwt" || typ == "application/at+jwt")
         && header.crit.is_none();
     good.then_some(header.kid)

@@ -1,14 +1,18 @@
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+};
 
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::{Algorithm, DecodingKey};
 use mesh::client::MeshChannel;
 use propdev_proto::auth::{
-    GetVerificationStateRequest, verification_service_client::VerificationServiceClient,
+    ClientLimits as LimitsMessage, GetVerificationStateRequest, VerificationKey as KeyMessage,
+    verification_service_client::VerificationServiceClient,
 };
 use uuid::Uuid;
 
 use super::unexpected;
-use crate::error::Error;
+use crate::{domain::limits::ClientLimits, error::Error};
 
 const SERVICE: &str = "auth-svc";
 
@@ -21,10 +25,15 @@ pub(crate) struct Auth {
 #[derive(Default)]
 pub(crate) struct VerificationState {
     pub(crate) version: i64,
-    /// ES256 keys by `kid`.
-    pub(crate) keys: HashMap<String, DecodingKey>,
+    pub(crate) keys: HashMap<String, VerificationKey>,
     pub(crate) clients: HashMap<String, VerifiedClient>,
     pub(crate) revoked: HashSet<String>,
+}
+
+pub(crate) struct VerificationKey {
+    /// The one algorithm that this key is used with (RFC 8725 section 3.1).
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: DecodingKey,
 }
 
 #[derive(Clone)]
@@ -34,6 +43,7 @@ pub(crate) struct VerifiedClient {
     pub(crate) scopes: Vec<String>,
     pub(crate) permissions: Vec<String>,
     pub(crate) disabled: bool,
+    pub(crate) limits: ClientLimits,
 }
 
 impl Auth {
@@ -74,6 +84,7 @@ impl Auth {
                 scopes: client.scopes,
                 permissions: client.permissions,
                 disabled: client.disabled,
+                limits: limits(client.limits.unwrap_or_default()),
             };
             clients.insert(client.client_id, verified);
         }
@@ -82,11 +93,32 @@ impl Auth {
             keys: state
                 .keys
                 .into_iter()
-                .filter(|key| key.algorithm == "ES256")
-                .map(|key| (key.kid, DecodingKey::from_ec_der(&key.public_key)))
+                .filter_map(|key| Some((key.kid.clone(), verification_key(&key)?)))
                 .collect(),
             clients,
             revoked: state.revoked_jtis.into_iter().collect(),
         }))
+    }
+}
+
+/// None for an algorithm this program does not know.
+fn verification_key(message: &KeyMessage) -> Option<VerificationKey> {
+    let bytes = &message.public_key;
+    let (algorithm, key) = match message.algorithm.as_str() {
+        "ES256" => (Algorithm::ES256, DecodingKey::from_ec_der(bytes)),
+        "EdDSA" => (Algorithm::EdDSA, DecodingKey::from_ed_der(bytes)),
+        _ => return None,
+    };
+    Some(VerificationKey { algorithm, key })
+}
+
+/// An auth-svc that tells no limits is older than they are: the least then.
+fn limits(message: LimitsMessage) -> ClientLimits {
+    let number = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
+    ClientLimits {
+        requests_per_second: number(message.requests_per_second),
+        burst: number(message.burst),
+        misses_per_minute: number(message.misses_per_minute),
+        device_misses_per_minute: number(message.device_misses_per_minute),
     }
 }

@@ -5,6 +5,7 @@ pub mod plate;
 pub(crate) mod decision;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod limits;
 pub(crate) mod opening;
 pub(crate) mod partner;
 pub(crate) mod schedule;

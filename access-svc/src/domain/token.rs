@@ -1,9 +1,11 @@
 //! The claims of an access token, as far as an opening looks at them.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::device::Means;
+use super::{device::Means, limits::ClientLimits};
 
 /// Claims as auth-svc writes them; an unknown claim changes nothing.
 #[derive(Deserialize)]
@@ -24,6 +26,32 @@ pub(crate) struct Claims {
     pub(crate) device: Option<String>,
     pub(crate) amr: Option<Vec<String>>,
     pub(crate) evidence: Option<String>,
+    pub(crate) cnf: Option<Confirmation>,
+}
+
+/// What the token is bound to (RFC 7800, RFC 8705 section 3.1). A method of
+/// confirmation that is not understood binds to something that cannot be seen.
+#[derive(Deserialize)]
+pub(crate) struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: Option<String>,
+}
+
+impl Confirmation {
+    pub(crate) fn is_met_by(&self, certificate_sha256: &[u8]) -> bool {
+        let wanted = self
+            .thumbprint
+            .as_ref()
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        wanted.is_some_and(|wanted| wanted.len() == 32 && wanted == certificate_sha256)
+    }
+}
+
+/// A token as it was presented.
+pub(crate) struct Presented {
+    pub(crate) token: Zeroizing<String>,
+    /// Of the certificate that the edge saw; empty for none.
+    pub(crate) certificate_sha256: Vec<u8>,
 }
 
 /// For whom a verified token speaks.
@@ -38,6 +66,7 @@ pub(crate) struct Bearer {
     pub(crate) jti: String,
     pub(crate) device: Option<String>,
     pub(crate) subject: Option<BearerSubject>,
+    pub(crate) limits: ClientLimits,
 }
 
 pub(crate) struct BearerSubject {
@@ -66,5 +95,27 @@ impl Claims {
             means,
             evidence: self.evidence.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_token_needs_its_certificate() {
+        let read = |text: &str| serde_json::from_str::<Confirmation>(text).expect("a claim");
+        let bound = format!(r#"{{"x5t#S256":"{}"}}"#, URL_SAFE_NO_PAD.encode([7; 32]));
+        assert!(read(&bound).is_met_by(&[7; 32]));
+        for other in [&[][..], &[8; 32], &[7; 31]] {
+            assert!(!read(&bound).is_met_by(other));
+        }
+        for strange in [
+            r#"{"jkt":"x"}"#,
+            r#"{"x5t#S256":""}"#,
+            r#"{"x5t#S256":"!"}"#,
+        ] {
+            assert!(!read(strange).is_met_by(&[]), "{strange}");
+        }
     }
 }

@@ -4,8 +4,13 @@ use jiff::Timestamp;
 use mesh::clock::from_proto;
 use propdev_proto::access::DeviceKind as KindMessage;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use crate::{domain::device::DeviceKind, error::Error, store::Page};
+use crate::{
+    domain::{device::DeviceKind, token::Presented},
+    error::Error,
+    store::Page,
+};
 
 pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
     Error::InvalidField { field, detail }
@@ -25,6 +30,13 @@ pub(super) fn optional_id(field: &'static str, text: &str) -> Result<Option<Uuid
         Ok(None)
     } else {
         id(field, text).map(Some)
+    }
+}
+
+pub(super) fn presented(token: String, certificate_sha256: Vec<u8>) -> Presented {
+    Presented {
+        token: Zeroizing::new(token),
+        certificate_sha256,
     }
 }
 

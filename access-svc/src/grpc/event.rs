@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, next_page, optional_id, optional_text, page, timestamp},
+    convert::{fault, next_page, optional_id, optional_text, page, presented, timestamp},
 };
 use crate::{
     domain::{
@@ -36,7 +36,8 @@ impl EventService for Api {
             KindMessage::Fob => CredentialKind::Fob,
             KindMessage::Unspecified => return Err(fault("kind", "is required").into()),
         };
-        let bearer = self.app.event_writer(&request.access_token).await?;
+        let presented = presented(request.access_token, request.certificate_sha256);
+        let bearer = self.app.event_writer(&presented).await?;
         check_body(request.body_fault, request.events.len())?;
         let events = parse(request.events, request.faults, credential_opening)?;
         let recorded = self
@@ -54,7 +55,8 @@ impl EventService for Api {
         request: Request<RecordCommandResultsRequest>,
     ) -> Result<Response<RecordCommandResultsResponse>, Status> {
         let request = request.into_inner();
-        let bearer = self.app.event_writer(&request.access_token).await?;
+        let presented = presented(request.access_token, request.certificate_sha256);
+        let bearer = self.app.event_writer(&presented).await?;
         check_body(request.body_fault, request.results.len())?;
         let results = parse(request.results, request.faults, command_result)?;
         let recorded = self.app.record_command_results(&bearer, results).await?;

@@ -1,5 +1,6 @@
 //! Protobuf to domain and back; no rule lives here.
 
+mod audit;
 mod convert;
 mod device;
 mod event;
@@ -13,11 +14,11 @@ mod subject;
 mod subscription;
 
 use propdev_proto::access::{
-    device_service_server::DeviceServiceServer, event_service_server::EventServiceServer,
-    grant_service_server::GrantServiceServer, holding_service_server::HoldingServiceServer,
-    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
-    resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
-    subject_service_server::SubjectServiceServer,
+    audit_service_server::AuditServiceServer, device_service_server::DeviceServiceServer,
+    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
+    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
+    partner_service_server::PartnerServiceServer, resident_service_server::ResidentServiceServer,
+    site_service_server::SiteServiceServer, subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
 };
 use tonic::service::Routes;
@@ -34,6 +35,7 @@ pub(crate) fn routes(app: App, max_message: usize) -> Routes {
     let api = Api { app };
     Routes::new(OpeningServiceServer::new(api.clone()).max_decoding_message_size(max_message))
         .add_service(EventServiceServer::new(api.clone()).max_decoding_message_size(max_message))
+        .add_service(AuditServiceServer::new(api.clone()).max_decoding_message_size(max_message))
         .add_service(SubjectServiceServer::new(api.clone()))
         .add_service(PartnerServiceServer::new(api.clone()))
         .add_service(SiteServiceServer::new(api.clone()))

@@ -10,7 +10,7 @@ use super::{
     Api,
     convert::{
         fault, kind, kind_message, next_page, optional_id, optional_text, optional_time, page,
-        timestamp,
+        presented, timestamp,
     },
 };
 use crate::{
@@ -29,7 +29,7 @@ impl OpeningService for Api {
             .app
             .open(OpenRequest {
                 kind: kind(request.device_kind())?,
-                token: Zeroizing::new(request.access_token),
+                presented: presented(request.access_token, request.certificate_sha256),
                 device_id: request.device_id,
                 evidence: match request.evidence {
                     None => Evidence::None,
@@ -59,8 +59,11 @@ impl OpeningService for Api {
         request: Request<GetOpeningRequest>,
     ) -> Result<Response<GetOpeningResponse>, Status> {
         let request = request.into_inner();
-        let token = Zeroizing::new(request.access_token);
-        let opening = self.app.get_opening(&token, &request.opening_id).await?;
+        let presented = presented(request.access_token, request.certificate_sha256);
+        let opening = self
+            .app
+            .get_opening(&presented, &request.opening_id)
+            .await?;
         Ok(Response::new(GetOpeningResponse {
             opening: Some(for_partner(opening)),
         }))

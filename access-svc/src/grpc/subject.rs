@@ -1,7 +1,8 @@
 use propdev_proto::access::{
     DescribeFaceSubjectRequest, DescribeFaceSubjectResponse, DescribePlateSubjectRequest,
-    DescribePlateSubjectResponse, ResolveSearchScopeRequest, ResolveSearchScopeResponse,
-    SubjectContext, SubjectDescription, subject_service_server::SubjectService,
+    DescribePlateSubjectResponse, GetTokenStandingRequest, GetTokenStandingResponse,
+    ResolveSearchScopeRequest, ResolveSearchScopeResponse, SubjectContext, SubjectDescription,
+    subject_service_server::SubjectService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -70,6 +71,20 @@ impl SubjectService for Api {
             subject: described.map(description),
         }))
     }
+
+    async fn get_token_standing(
+        &self,
+        request: Request<GetTokenStandingRequest>,
+    ) -> Result<Response<GetTokenStandingResponse>, Status> {
+        let request = request.into_inner();
+        let partner = id("partner_id", &request.partner_id)?;
+        let evidence = Some(request.evidence_id.as_str()).filter(|id| !id.is_empty());
+        let good = self
+            .app
+            .token_is_good(&request.jti, evidence, &request.pseudonym, partner)
+            .await?;
+        Ok(Response::new(GetTokenStandingResponse { good }))
+    }
 }
 
 fn context(message: Option<SubjectContext>) -> Result<Context, Error> {
@@ -87,5 +102,6 @@ fn description(described: Described) -> SubjectDescription {
         pseudonym: described.pseudonym,
         device_ids: described.device_ids,
         truncated: described.truncated,
+        audit_pseudonym: described.audit_pseudonym.to_string(),
     }
 }

@@ -221,3 +221,13 @@ entity!(
         received_at: i64,
     }
 );
+
+entity!(
+    /// What auth-svc told, encoded.
+    auth_event, "auth_events", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        client_id: String,
+        payload: Vec<u8>,
+    }
+);

@@ -8,7 +8,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial)]
+        vec![Box::new(Initial), Box::new(AuthEvents)]
     }
 }
 
@@ -50,6 +50,35 @@ impl MigrationTrait for Initial {
             manager.create_index(index.to_owned()).await?;
         }
         Ok(())
+    }
+}
+
+struct AuthEvents;
+
+impl MigrationName for AuthEvents {
+    fn name(&self) -> &str {
+        "m0002_auth_events"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for AuthEvents {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Alias::new("auth_events");
+        let create = Table::create()
+            .table(table.clone())
+            .col(uuid("id").primary_key())
+            .col(string("client_id"))
+            .col(blob("payload"))
+            .to_owned();
+        manager.create_table(create).await?;
+        let index = Index::create()
+            .name("auth_events_by_client")
+            .table(table)
+            .col(Alias::new("client_id"))
+            .col(Alias::new("id"))
+            .to_owned();
+        manager.create_index(index).await
     }
 }
 

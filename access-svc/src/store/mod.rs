@@ -1,5 +1,6 @@
 //! The database of access-svc. sea-orm's types stop here.
 
+mod audit;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
 mod event;
@@ -13,6 +14,7 @@ mod resident;
 mod site;
 mod subscription;
 
+pub(crate) use audit::AuthEvent;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};

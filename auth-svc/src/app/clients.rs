@@ -1,41 +1,65 @@
-//! Registering and listing OAuth clients.
+//! Registering OAuth clients and changing them.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::App;
 use crate::{
     domain::{
-        client::{Client, Registration},
+        audit::{Event, Kind},
+        client::{Client, Secret, Settings},
         secret,
     },
     error::Error,
 };
 
+/// A secret's value, shown once.
+pub(crate) type SecretValue = Zeroizing<String>;
+
 impl App {
     /// The client and its secret, which is stored nowhere.
     pub(crate) async fn register_client(
         &self,
-        registration: Registration,
-    ) -> Result<(Client, Zeroizing<String>), Error> {
-        registration.validate()?;
-        let client = Client {
+        partner: Uuid,
+        settings: Settings,
+        with_secret: bool,
+        actor: String,
+    ) -> Result<(Client, Option<SecretValue>), Error> {
+        settings.validate()?;
+        if !with_secret && settings.keys.is_none() && settings.certificate.is_none() {
+            return Err(Error::InvalidField {
+                field: "without_secret",
+                detail: "needs a jwks or a certificate",
+            });
+        }
+        let now = self.parts.clock.now();
+        let mut client = Client {
             id: Uuid::new_v4().to_string(),
-            partner: registration.partner,
-            name: registration.name,
-            sites: registration.sites,
-            scopes: registration.scopes,
-            permissions: registration.permissions,
+            partner,
+            settings,
+            secrets: vec![],
             disabled: false,
-            created_at: self.parts.clock.now(),
+            created_at: now,
         };
-        let secret = secret::generate()?;
-        let hash = secret::hash(&self.parts.secret_key, &client.id, &secret);
+        let value = if with_secret {
+            let (value, secret) = self.new_secret(&client.id, now, None)?;
+            client.secrets.push(secret);
+            Some(value)
+        } else {
+            None
+        };
+        self.parts.store.insert_client(client.clone()).await?;
+        self.changed(&client, "registered", actor).await?;
+        Ok((client, value))
+    }
+
+    pub(crate) async fn client(&self, id: &str) -> Result<Client, Error> {
         self.parts
             .store
-            .insert_client(client.clone(), hash.to_vec())
-            .await?;
-        Ok((client, secret))
+            .client(id)
+            .await?
+            .ok_or(Error::ClientNotFound)
     }
 
     pub(crate) async fn list_clients(
@@ -46,32 +70,110 @@ impl App {
         self.parts.store.list_clients(after, limit).await
     }
 
-    pub(crate) async fn set_client_state(
+    pub(crate) async fn update_client(
         &self,
-        client_id: String,
-        disabled: bool,
+        id: String,
+        actor: String,
+        change: impl FnOnce(&mut Settings) -> Result<(), Error> + Send + 'static,
     ) -> Result<Client, Error> {
-        self.parts
-            .store
-            .set_client_state(client_id, disabled)
-            .await?
-            .ok_or(Error::ClientNotFound)
+        let updated = self.parts.store.update_client(id, change).await?;
+        let client = updated.ok_or(Error::ClientNotFound)?;
+        self.changed(&client, "updated", actor).await?;
+        Ok(client)
     }
 
-    /// The client, if the secret is its own and it is not disabled; one error
-    /// and the same work for every reason.
-    pub(super) async fn authenticate(
+    pub(crate) async fn set_client_state(
+        &self,
+        id: String,
+        disabled: bool,
+        actor: String,
+    ) -> Result<Client, Error> {
+        let updated = self.parts.store.set_client_state(id, disabled).await?;
+        let client = updated.ok_or(Error::ClientNotFound)?;
+        let code = if disabled { "disabled" } else { "enabled" };
+        self.changed(&client, code, actor).await?;
+        Ok(client)
+    }
+
+    pub(crate) async fn delete_client(&self, id: String, actor: String) -> Result<(), Error> {
+        let Some(client) = self.parts.store.client(&id).await? else {
+            return Ok(());
+        };
+        if self.parts.store.delete_client(id).await? {
+            self.changed(&client, "deleted", actor).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn add_client_secret(
+        &self,
+        id: String,
+        expires_at: Option<Timestamp>,
+        others_expire_at: Option<Timestamp>,
+        actor: String,
+    ) -> Result<(Client, Secret, SecretValue), Error> {
+        let now = self.parts.clock.now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(Error::InvalidField {
+                field: "expires_at",
+                detail: "is in the past",
+            });
+        }
+        let (value, secret) = self.new_secret(&id, now, expires_at)?;
+        let added = self
+            .parts
+            .store
+            .add_secret(id, secret.clone(), others_expire_at)
+            .await?;
+        let client = added.ok_or(Error::ClientNotFound)?;
+        self.changed(&client, "secret_added", actor).await?;
+        Ok((client, secret, value))
+    }
+
+    pub(crate) async fn delete_client_secret(
+        &self,
+        id: String,
+        secret: Uuid,
+        actor: String,
+    ) -> Result<Client, Error> {
+        let changed = self.parts.store.delete_secret(id, secret).await?;
+        let client = changed.ok_or(Error::ClientNotFound)?;
+        self.changed(&client, "secret_deleted", actor).await?;
+        Ok(client)
+    }
+
+    fn new_secret(
         &self,
         client_id: &str,
-        client_secret: &str,
-    ) -> Result<Client, Error> {
-        let (client, hashes) = match self.parts.store.client_with_secrets(client_id).await? {
-            Some((client, hashes)) => (Some(client), hashes),
-            None => (None, vec![]),
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(SecretValue, Secret), Error> {
+        let value = secret::generate()?;
+        let hash = secret::hash(&self.parts.secret_key, client_id, &value).to_vec();
+        let secret = Secret {
+            id: Uuid::now_v7(),
+            hash,
+            created_at: now,
+            expires_at,
         };
-        let good = secret::verify(&self.parts.secret_key, client_id, client_secret, &hashes);
-        client
-            .filter(|client| good && !client.disabled)
-            .ok_or(Error::InvalidClient)
+        Ok((value, secret))
+    }
+
+    /// In force on this replica at once, and told to the audit.
+    async fn changed(
+        &self,
+        client: &Client,
+        code: &'static str,
+        actor: String,
+    ) -> Result<(), Error> {
+        self.fresh_snapshot().await?;
+        self.record(Event {
+            client_id: Some(client.id.clone()),
+            partner: Some(client.partner),
+            code,
+            actor: Some(actor),
+            ..Event::new(Kind::ClientChanged, self.parts.clock.now())
+        })
+        .await
     }
 }

@@ -1,15 +1,26 @@
 //! The use cases.
 
+mod audit;
+mod authentication;
 mod clients;
+mod introspection;
+mod keys;
+mod misses;
 mod signing;
+mod snapshot;
 mod tokens;
 mod verification;
 
 use std::sync::Arc;
 
-use mesh::{Clock, crypto::Key};
+pub(crate) use audit::{Behind, Summaries};
+pub(crate) use authentication::{Credentials, Failing, Proof};
+use mesh::{Clock, crypto::Key, limit::Limits, shutdown::Shutdown};
+pub(crate) use misses::Missing;
 pub(crate) use signing::SigningKey;
-pub(crate) use tokens::{Evidence, Face, Plate, TokenRequest};
+pub(crate) use snapshot::{Snapshot, Snapshots};
+pub(crate) use tokens::{Evidence, Face, Issued, Plate, TokenRequest};
+use tokio::task::JoinSet;
 
 use crate::{
     clients::{Access, Biometric},
@@ -19,13 +30,18 @@ use crate::{
 
 pub(crate) struct Parts {
     pub(crate) store: Store,
-    pub(crate) signer: SigningKey,
-    /// Keys the hashes of client secrets.
+    /// Keys the hashes of client secrets and of names.
     pub(crate) secret_key: Key,
     pub(crate) tokens: TokenConfig,
     pub(crate) biometric: Biometric,
     pub(crate) access: Access,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) requests: Limits<String>,
+    pub(crate) failures: Limits<Failing>,
+    pub(crate) misses: Limits<Missing>,
+    pub(crate) summaries: Summaries,
+    pub(crate) behind: Behind,
 }
 
 #[derive(Clone)]
@@ -34,6 +50,22 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Starts what goes on beside the calls; all of it ends after shutdown.
+    pub(crate) fn run_behind(&self, shutdown: &Shutdown) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (app, end) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { app.keep_fresh(end).await });
+        let (app, end) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { app.keep_keys(end).await });
+        let (app, end) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { app.write_behind(end).await });
+        let (app, end) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { app.drain_outbox(end).await });
+        let (app, end) = (self.clone(), shutdown.clone());
+        tasks.spawn(async move { app.summarise(end).await });
+        tasks
+    }
+
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),

@@ -4,10 +4,15 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::App;
+use super::{
+    App,
+    authentication::{Authenticated, Credentials},
+    misses::Misses,
+};
 use crate::{
     clients::{Context, Kind},
     domain::{
+        audit::{Event, Kind as EventKind},
         client::Client,
         scope::{self, Permission, Scope},
         token::{self, Grant, Means, Subject},
@@ -35,14 +40,24 @@ pub(crate) enum Evidence {
 }
 
 pub(crate) struct TokenRequest {
-    pub(crate) client_id: String,
-    pub(crate) client_secret: Zeroizing<String>,
+    pub(crate) credentials: Credentials,
     pub(crate) grant_type: String,
     pub(crate) scope: String,
     pub(crate) evidence: Option<Evidence>,
     pub(crate) captured_at: Option<Timestamp>,
     pub(crate) device_id: Option<String>,
     pub(crate) resources: Vec<String>,
+    pub(crate) request_id: String,
+}
+
+impl TokenRequest {
+    fn means(&self) -> &'static str {
+        match &self.evidence {
+            None => "",
+            Some(Evidence::Face(_)) => Means::Face.as_str(),
+            Some(Evidence::Plate(_)) => Means::Plate.as_str(),
+        }
+    }
 }
 
 pub(crate) struct Issued {
@@ -54,9 +69,55 @@ pub(crate) struct Issued {
 
 impl App {
     pub(crate) async fn issue_token(&self, request: TokenRequest) -> Result<Issued, Error> {
-        let client = self
-            .authenticate(&request.client_id, &request.client_secret)
-            .await?;
+        let authenticated = self.authenticate(&request.credentials).await?;
+        let client = &authenticated.client;
+        let quota = client.settings.limits.in_force().requests();
+        if let Err(limited) = self.parts.requests.take(client.id.clone(), quota) {
+            self.parts.summaries.rate_limited(&client.id);
+            return Err(limited.into());
+        }
+        let event = |kind| Event {
+            client_id: Some(client.id.clone()),
+            partner: Some(client.partner),
+            means: request.means(),
+            device_id: request.device_id.clone(),
+            request_id: request.request_id.clone(),
+            ..Event::new(kind, self.parts.clock.now())
+        };
+        match self.issue(&authenticated, &request).await {
+            Ok((issued, jti, subject)) => {
+                let of_subject = subject.is_some();
+                let event = Event {
+                    jti: Some(jti),
+                    audit_pseudonym: subject.map(|subject| subject.audit_pseudonym),
+                    ..event(EventKind::TokenIssued)
+                };
+                if of_subject {
+                    self.record(event).await?;
+                } else {
+                    self.record_behind(event).await?;
+                }
+                Ok(issued)
+            }
+            Err(error) => {
+                if let Some(code) = error.oauth_code() {
+                    let event = Event {
+                        code,
+                        ..event(EventKind::TokenRefused)
+                    };
+                    self.record(event).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn issue(
+        &self,
+        authenticated: &Authenticated,
+        request: &TokenRequest,
+    ) -> Result<(Issued, Uuid, Option<Subject>), Error> {
+        let client = &authenticated.client;
         match request.grant_type.as_str() {
             "client_credentials" => {}
             "" => return Err(Error::InvalidRequest("grant_type is required")),
@@ -69,12 +130,9 @@ impl App {
         {
             return Err(Error::InvalidTarget);
         }
-        let scopes = allowed_scopes(&client, &request)?;
+        let scopes = allowed_scopes(client, request)?;
         let device = request.device_id.as_deref();
-        let context = Context {
-            client: &client,
-            device,
-        };
+        let context = Context { client, device };
         let now = self.parts.clock.now();
         let subject = match &request.evidence {
             None => {
@@ -90,17 +148,22 @@ impl App {
         };
 
         let grant = Grant {
-            client: &client,
+            client,
             scopes: &scopes,
             device,
             subject: subject.as_ref(),
+            certificate: authenticated.certificate,
         };
-        let (claims, expires_in) = token::claims(&grant, &self.parts.tokens, now, Uuid::now_v7());
-        Ok(Issued {
-            token: Zeroizing::new(self.parts.signer.sign(&claims)?),
+        let jti = Uuid::now_v7();
+        let (claims, expires_in) = token::claims(&grant, &self.parts.tokens, now, jti);
+        let snapshot = self.snapshot().await?;
+        let key = snapshot.signing(now).ok_or(Error::Signing)?;
+        let issued = Issued {
+            token: Zeroizing::new(key.key.sign(&claims)?),
             expires_in,
             scope: scope::join(&scopes),
-        })
+        };
+        Ok((issued, jti, subject))
     }
 
     async fn recognise(
@@ -108,21 +171,10 @@ impl App {
         context: &Context<'_>,
         evidence: &Evidence,
     ) -> Result<Subject, Error> {
-        let access = &self.parts.access;
         match evidence {
-            Evidence::Face(face) => {
-                let sites = match context.device {
-                    Some(_) => access.search_scope(context, Kind::Door).await?,
-                    None => context.client.sites.clone(),
-                };
-                let found = self.parts.biometric.identify(face, &sites).await?;
-                // Asked for an unknown face too: both take the same path.
-                let described = access
-                    .describe_face(context, found.subject, found.probe_mac)
-                    .await?;
-                described.ok_or(Error::InvalidGrant)
-            }
+            Evidence::Face(face) => self.recognise_face(context, face).await,
             Evidence::Plate(plate) => {
+                let access = &self.parts.access;
                 if context.device.is_some() {
                     access.search_scope(context, Kind::Barrier).await?;
                 }
@@ -131,19 +183,39 @@ impl App {
             }
         }
     }
+
+    async fn recognise_face(&self, context: &Context<'_>, face: &Face) -> Result<Subject, Error> {
+        let access = &self.parts.access;
+        let sites = match context.device {
+            Some(_) => access.search_scope(context, Kind::Door).await?,
+            None => context.client.settings.sites.clone(),
+        };
+        let misses = Misses::of(context);
+        self.may_try(&misses)?;
+        let found = self.parts.biometric.identify(face, &sites).await?;
+        // Asked for an unknown face too: both take the same path.
+        let described = access
+            .describe_face(context, found.subject, found.probe_mac)
+            .await?;
+        described.ok_or_else(|| {
+            self.missed(&misses);
+            Error::InvalidGrant
+        })
+    }
 }
 
 /// What the evidence allows: a face opens doors, a plate barriers.
 fn allowed_scopes(client: &Client, request: &TokenRequest) -> Result<Vec<Scope>, Error> {
     let (permission, only) = match &request.evidence {
-        None => return scope::grant(&request.scope, &client.scopes),
+        None => return scope::grant(&request.scope, &client.settings.scopes),
         Some(Evidence::Face(_)) => (Permission::SubjectFace, Scope::DoorOpen),
         Some(Evidence::Plate(_)) => (Permission::SubjectPlate, Scope::BarrierOpen),
     };
-    if !client.permissions.contains(&permission) {
+    if !client.settings.permissions.contains(&permission) {
         return Err(Error::UnauthorizedClient);
     }
     let allowed: Vec<Scope> = client
+        .settings
         .scopes
         .iter()
         .copied()
@@ -171,6 +243,7 @@ impl Subject {
             device_ids: described.device_ids,
             truncated: described.truncated,
             evidence,
+            audit_pseudonym: described.audit_pseudonym,
         }
     }
 }
@@ -178,15 +251,18 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{app::authentication::Proof, domain::client::Settings};
 
     fn client(scopes: &[Scope], permissions: &[Permission]) -> Client {
         Client {
             id: "c".into(),
             partner: Uuid::nil(),
-            name: "n".into(),
-            sites: vec![],
-            scopes: scopes.to_vec(),
-            permissions: permissions.to_vec(),
+            settings: Settings {
+                scopes: scopes.to_vec(),
+                permissions: permissions.to_vec(),
+                ..Settings::default()
+            },
+            secrets: vec![],
             disabled: false,
             created_at: Timestamp::UNIX_EPOCH,
         }
@@ -194,8 +270,12 @@ mod tests {
 
     fn request(scope: &str, face: bool) -> TokenRequest {
         TokenRequest {
-            client_id: "c".into(),
-            client_secret: Zeroizing::default(),
+            credentials: Credentials {
+                client_id: "c".into(),
+                proof: Proof::Certificate,
+                chain: vec![],
+                address: String::new(),
+            },
             grant_type: "client_credentials".into(),
             scope: scope.into(),
             evidence: face.then(|| {
@@ -207,6 +287,7 @@ mod tests {
             captured_at: None,
             device_id: None,
             resources: vec![],
+            request_id: String::new(),
         }
     }
 

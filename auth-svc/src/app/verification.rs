@@ -1,30 +1,35 @@
-//! What verifiers of tokens hold a copy of.
+//! What verifiers of tokens hold a copy of, and what is published of the keys.
 
-use super::App;
-use crate::{domain::client::Client, error::Error};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{App, snapshot::Snapshot};
+use crate::error::Error;
 
 impl App {
-    /// The state's version, and every client unless the version known is current.
+    /// The state's version, and the state unless the version known is current.
     pub(crate) async fn verification_state(
         &self,
         known: i64,
-    ) -> Result<(i64, Option<Vec<Client>>), Error> {
-        let version = self.parts.store.version().await?;
-        if version == known {
-            return Ok((version, None));
-        }
-        // Read after the version: what is newer than it comes again, nothing is missed.
-        let clients = self.parts.store.list_clients(None, u64::MAX).await?;
-        Ok((version, Some(clients)))
+    ) -> Result<(i64, Option<Arc<Snapshot>>), Error> {
+        // Asked of the database: what another replica changed counts from now.
+        let snapshot = self.fresh_snapshot().await?;
+        let version = snapshot.version;
+        Ok((version, (version != known).then_some(snapshot)))
     }
 
-    pub(crate) fn jwks(&self) -> String {
-        self.parts.signer.jwks()
-    }
-
-    /// `kid` and public point of each key that tokens may be signed with.
-    pub(crate) fn verification_keys(&self) -> Vec<(String, Vec<u8>)> {
-        let signer = &self.parts.signer;
-        vec![(signer.kid().to_owned(), signer.public().to_vec())]
+    /// JWK Set (RFC 7517 section 5), and the algorithms in it.
+    pub(crate) async fn jwks(&self) -> Result<(String, Vec<String>), Error> {
+        let snapshot = self.snapshot().await?;
+        let now = self.parts.clock.now();
+        let keys: Vec<_> = snapshot.published(now).map(|key| key.key.jwk()).collect();
+        let mut algorithms: Vec<String> = snapshot
+            .published(now)
+            .map(|key| key.key.algorithm_name().to_owned())
+            .collect();
+        algorithms.sort();
+        algorithms.dedup();
+        Ok((json!({ "keys": keys }).to_string(), algorithms))
     }
 }

@@ -1,11 +1,14 @@
 use mesh::client::MeshChannel;
 use propdev_proto::{
     access::{
-        DescribeFaceSubjectRequest, DescribePlateSubjectRequest, DeviceKind,
-        ResolveSearchScopeRequest, SubjectContext, subject_service_client::SubjectServiceClient,
+        AppendAuthEventsRequest, AuthEvent, DescribeFaceSubjectRequest,
+        DescribePlateSubjectRequest, DeviceKind, GetTokenStandingRequest,
+        ResolveSearchScopeRequest, SubjectContext, audit_service_client::AuditServiceClient,
+        subject_service_client::SubjectServiceClient,
     },
     auth::PlateReading,
 };
+use prost::Message;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -24,6 +27,7 @@ const SERVICE: &str = "access-svc";
 #[derive(Clone)]
 pub(crate) struct Access {
     client: SubjectServiceClient<MeshChannel>,
+    audit: AuditServiceClient<MeshChannel>,
 }
 
 /// On whose behalf, and for which device.
@@ -45,7 +49,13 @@ impl Context<'_> {
         SubjectContext {
             partner_id: self.client.partner.to_string(),
             client_id: self.client.id.clone(),
-            site_ids: self.client.sites.iter().map(Uuid::to_string).collect(),
+            site_ids: self
+                .client
+                .settings
+                .sites
+                .iter()
+                .map(Uuid::to_string)
+                .collect(),
             device_id: self.device.unwrap_or_default().to_owned(),
         }
     }
@@ -54,8 +64,47 @@ impl Context<'_> {
 impl Access {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         Self {
-            client: SubjectServiceClient::new(channel),
+            client: SubjectServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel),
         }
+    }
+
+    /// Hands over encoded events; one that is there already is not taken twice.
+    pub(crate) async fn append_auth_events(&self, encoded: Vec<Vec<u8>>) -> Result<(), Error> {
+        let events = encoded
+            .iter()
+            .map(|bytes| AuthEvent::decode(bytes.as_slice()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::Corrupt("audit event"))?;
+        self.audit
+            .clone()
+            .append_auth_events(AppendAuthEventsRequest { events })
+            .await
+            .map_err(|status| unexpected(SERVICE, &status))?;
+        Ok(())
+    }
+
+    /// Whether a subject token is neither used up nor of somebody erased or
+    /// suspended.
+    pub(crate) async fn token_is_good(
+        &self,
+        jti: Uuid,
+        evidence: Option<String>,
+        partner: Uuid,
+        pseudonym: String,
+    ) -> Result<bool, Error> {
+        let response = self
+            .client
+            .clone()
+            .get_token_standing(GetTokenStandingRequest {
+                jti: jti.to_string(),
+                evidence_id: evidence.unwrap_or_default(),
+                partner_id: partner.to_string(),
+                pseudonym,
+            })
+            .await
+            .map_err(|status| unexpected(SERVICE, &status))?;
+        Ok(response.into_inner().good)
     }
 
     /// The sites where evidence is searched; fails as the contract says for a

@@ -1,9 +1,11 @@
 //! The services that auth-svc asks.
 
 mod access;
+mod audit;
 mod biometric;
 
 pub(crate) use access::{Access, Context, Kind};
+pub(crate) use audit::encode_event;
 pub(crate) use biometric::Biometric;
 use tonic::{Code, Status};
 

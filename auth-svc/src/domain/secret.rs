@@ -18,12 +18,12 @@ pub(crate) fn hash(key: &Key, client_id: &str, secret: &str) -> [u8; 32] {
 
 /// Whether the secret is one of those stored. An unknown client, which has
 /// none stored, costs the same work.
-pub(crate) fn verify(key: &Key, client_id: &str, secret: &str, stored: &[Vec<u8>]) -> bool {
+pub(crate) fn verify(key: &Key, client_id: &str, secret: &str, stored: &[&[u8]]) -> bool {
     let offered = hash(key, client_id, secret);
-    let absent = vec![0; offered.len()];
+    let absent = [0; 32];
     let mut good = false;
     for slot in 0..stored.len().max(2) {
-        let candidate = stored.get(slot).unwrap_or(&absent);
+        let candidate = stored.get(slot).copied().unwrap_or(&absent);
         good |= macs_equal(&offered, candidate) && slot < stored.len();
     }
     good
@@ -39,10 +39,8 @@ mod tests {
         let (first, second) = (generate().expect("one"), generate().expect("two"));
         assert_ne!(first, second);
         assert_eq!(first.len(), 43);
-        let stored = vec![
-            hash(&key, "a", &first).to_vec(),
-            hash(&key, "a", &second).to_vec(),
-        ];
+        let hashes = [hash(&key, "a", &first), hash(&key, "a", &second)];
+        let stored: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_slice()).collect();
         assert!(verify(&key, "a", &first, &stored));
         assert!(verify(&key, "a", &second, &stored));
         assert!(!verify(&key, "b", &first, &stored));

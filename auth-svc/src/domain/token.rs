@@ -1,10 +1,11 @@
 //! The claims of an access token (RFC 9068, RFC 8176).
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{client::Client, scope};
+use super::{certificate::Thumbprint, client::Client, scope};
 use crate::config::TokenConfig;
 
 /// Whom a token speaks for besides its client.
@@ -15,12 +16,24 @@ pub(crate) struct Subject {
     pub(crate) truncated: bool,
     /// Random, shared by every token of one probe; for a face alone.
     pub(crate) evidence: Option<String>,
+    /// Random name of the resident in logs; in no token.
+    pub(crate) audit_pseudonym: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Means {
     Face,
     Plate,
+}
+
+impl Means {
+    /// `amr` (RFC 8176, and our own `plate`).
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Face => "face",
+            Self::Plate => "plate",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,8 +51,17 @@ pub(crate) struct Claims<'a> {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
     #[serde(flatten)]
     subject: Option<SubjectClaims<'a>>,
+}
+
+/// RFC 8705 section 3.1.
+#[derive(Serialize)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: String,
 }
 
 #[derive(Serialize)]
@@ -58,6 +80,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) scopes: &'a [scope::Scope],
     pub(crate) device: Option<&'a str>,
     pub(crate) subject: Option<&'a Subject>,
+    /// The certificate that the token is bound to.
+    pub(crate) certificate: Option<Thumbprint>,
 }
 
 /// The claims and the lifetime in seconds.
@@ -67,10 +91,11 @@ pub(crate) fn claims<'a>(
     now: Timestamp,
     jti: Uuid,
 ) -> (Claims<'a>, u32) {
+    let own = grant.client.settings.lifetimes;
     let lifetime = if grant.subject.is_some() {
-        config.subject_lifetime_s
+        own.subject.unwrap_or(config.subject_lifetime_s)
     } else {
-        config.client_lifetime_s
+        own.client.unwrap_or(config.client_lifetime_s)
     };
     let issued = now.as_second();
     let claims = Claims {
@@ -80,17 +105,17 @@ pub(crate) fn claims<'a>(
         client_id: &grant.client.id,
         partner: grant.client.partner,
         scope: scope::join(grant.scopes),
-        sites: &grant.client.sites,
+        sites: &grant.client.settings.sites,
         jti,
         iat: issued,
         nbf: issued,
         exp: issued + i64::from(lifetime),
         device: grant.device,
+        cnf: grant.certificate.map(|thumbprint| Confirmation {
+            thumbprint: URL_SAFE_NO_PAD.encode(thumbprint),
+        }),
         subject: grant.subject.map(|subject| SubjectClaims {
-            amr: [match subject.means {
-                Means::Face => "face",
-                Means::Plate => "plate",
-            }],
+            amr: [subject.means.as_str()],
             auth_time: issued,
             grants: &subject.device_ids,
             grants_truncated: subject.truncated,
@@ -103,16 +128,19 @@ pub(crate) fn claims<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::scope::Scope;
+    use crate::domain::{client::Settings, scope::Scope};
 
     fn client() -> Client {
         Client {
             id: "client-1".into(),
             partner: Uuid::from_u128(1),
-            name: "n".into(),
-            sites: vec![Uuid::from_u128(2)],
-            scopes: vec![Scope::DoorOpen],
-            permissions: vec![],
+            settings: Settings {
+                name: "n".into(),
+                sites: vec![Uuid::from_u128(2)],
+                scopes: vec![Scope::DoorOpen],
+                ..Settings::default()
+            },
+            secrets: vec![],
             disabled: false,
             created_at: Timestamp::UNIX_EPOCH,
         }
@@ -124,6 +152,7 @@ mod tests {
             audience: "https://edge.example/v1".into(),
             subject_lifetime_s: 60,
             client_lifetime_s: 600,
+            signing: crate::config::SigningConfig::default(),
         }
     }
 
@@ -135,6 +164,7 @@ mod tests {
             scopes: &[Scope::DoorOpen],
             device: None,
             subject: None,
+            certificate: None,
         };
         let (claims, lifetime) = claims(&grant, &config, Timestamp::UNIX_EPOCH, Uuid::nil());
         let json = serde_json::to_value(claims).expect("JSON");
@@ -146,6 +176,7 @@ mod tests {
             "evidence",
             "device",
             "grants_truncated",
+            "cnf",
         ] {
             assert!(json.get(absent).is_none(), "{absent}");
         }
@@ -160,12 +191,14 @@ mod tests {
             device_ids: vec!["door-1".into()],
             truncated: false,
             evidence: Some("e".into()),
+            audit_pseudonym: "a".into(),
         };
         let grant = Grant {
             client: &client,
             scopes: &[Scope::DoorOpen],
             device: Some("door-1"),
             subject: Some(&subject),
+            certificate: Some([0; 32]),
         };
         let (claims, lifetime) = claims(&grant, &config, Timestamp::UNIX_EPOCH, Uuid::nil());
         let json = serde_json::to_value(claims).expect("JSON");
@@ -173,6 +206,8 @@ mod tests {
         assert_eq!(json["amr"], serde_json::json!(["face"]));
         assert_eq!(json["grants"], serde_json::json!(["door-1"]));
         assert_eq!(json["sub"], "p");
+        assert_eq!(json["cnf"]["x5t#S256"], "A".repeat(43));
+        assert!(!json.to_string().contains("audit"));
         assert_eq!(json["exp"].as_i64(), Some(60));
         assert!(json.get("grants_truncated").is_none());
     }

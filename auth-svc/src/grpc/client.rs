@@ -1,19 +1,15 @@
 use propdev_proto::auth::{
-    Client as ClientMessage, ListClientsRequest, ListClientsResponse, RegisterClientRequest,
-    RegisterClientResponse, SetClientStateRequest, SetClientStateResponse,
+    AddClientSecretRequest, AddClientSecretResponse, DeleteClientRequest, DeleteClientResponse,
+    DeleteClientSecretRequest, DeleteClientSecretResponse, GetClientRequest, GetClientResponse,
+    ListClientsRequest, ListClientsResponse, RegisterClientRequest, RegisterClientResponse,
+    SetClientStateRequest, SetClientStateResponse, UpdateClientRequest, UpdateClientResponse,
     client_service_server::ClientService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{
-    app::App,
-    domain::{
-        client::{Client, Registration},
-        scope::{Permission, Scope},
-    },
-    error::Error,
-};
+use super::{actor, client_message as message, time};
+use crate::{app::App, domain::client::Settings, error::Error};
 
 pub(crate) struct ClientApi {
     app: App,
@@ -31,36 +27,37 @@ impl ClientService for ClientApi {
         &self,
         request: Request<RegisterClientRequest>,
     ) -> Result<Response<RegisterClientResponse>, Status> {
+        let actor = actor(&request);
         let request = request.into_inner();
+        let partner = uuid("partner_id", &request.partner_id)?;
+        let settings = Settings {
+            name: request.name,
+            sites: message::sites(&request.site_ids)?,
+            scopes: message::scopes(&request.scopes)?,
+            permissions: message::permissions(&request.permissions)?,
+            keys: message::keys(&request.jwks)?,
+            certificate: message::certificate(request.certificate)?,
+            lifetimes: message::lifetimes(request.lifetimes),
+            limits: message::limits(request.limits),
+        };
+        let with_secret = !request.without_secret;
         let (client, secret) = self
             .app
-            .register_client(Registration {
-                partner: Uuid::try_parse(&request.partner_id)
-                    .map_err(|_| fault("partner_id", "is not a UUID"))?,
-                name: request.name,
-                sites: parse_all(
-                    "site_ids",
-                    "holds what is not a UUID",
-                    &request.site_ids,
-                    |id| Uuid::try_parse(id).ok(),
-                )?,
-                scopes: parse_all(
-                    "scopes",
-                    "holds an unknown scope",
-                    &request.scopes,
-                    Scope::parse,
-                )?,
-                permissions: parse_all(
-                    "permissions",
-                    "holds an unknown permission",
-                    &request.permissions,
-                    Permission::parse,
-                )?,
-            })
+            .register_client(partner, settings, with_secret, actor)
             .await?;
         Ok(Response::new(RegisterClientResponse {
-            client: Some(message(client)),
-            client_secret: secret.to_string(),
+            client: Some(message::client(client)),
+            client_secret: secret.map_or_else(String::new, |secret| secret.to_string()),
+        }))
+    }
+
+    async fn get_client(
+        &self,
+        request: Request<GetClientRequest>,
+    ) -> Result<Response<GetClientResponse>, Status> {
+        let client = self.app.client(&request.into_inner().client_id).await?;
+        Ok(Response::new(GetClientResponse {
+            client: Some(message::client(client)),
         }))
     }
 
@@ -83,8 +80,26 @@ impl ClientService for ClientApi {
             .filter(|_| more)
             .map_or_else(String::new, |client| client.id.clone());
         Ok(Response::new(ListClientsResponse {
-            clients: clients.into_iter().map(message).collect(),
+            clients: clients.into_iter().map(message::client).collect(),
             next_page_token,
+        }))
+    }
+
+    async fn update_client(
+        &self,
+        request: Request<UpdateClientRequest>,
+    ) -> Result<Response<UpdateClientResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let new = request.client.unwrap_or_default();
+        let paths = request.update_mask.unwrap_or_default().paths;
+        let change = move |settings: &mut Settings| message::change(settings, new, &paths);
+        let client = self
+            .app
+            .update_client(request.client_id, actor, change)
+            .await?;
+        Ok(Response::new(UpdateClientResponse {
+            client: Some(message::client(client)),
         }))
     }
 
@@ -92,53 +107,66 @@ impl ClientService for ClientApi {
         &self,
         request: Request<SetClientStateRequest>,
     ) -> Result<Response<SetClientStateResponse>, Status> {
+        let actor = actor(&request);
         let request = request.into_inner();
         let client = self
             .app
-            .set_client_state(request.client_id, request.disabled)
+            .set_client_state(request.client_id, request.disabled, actor)
             .await?;
         Ok(Response::new(SetClientStateResponse {
-            client: Some(message(client)),
+            client: Some(message::client(client)),
+        }))
+    }
+
+    async fn delete_client(
+        &self,
+        request: Request<DeleteClientRequest>,
+    ) -> Result<Response<DeleteClientResponse>, Status> {
+        let actor = actor(&request);
+        let id = request.into_inner().client_id;
+        self.app.delete_client(id, actor).await?;
+        Ok(Response::new(DeleteClientResponse {}))
+    }
+
+    async fn add_client_secret(
+        &self,
+        request: Request<AddClientSecretRequest>,
+    ) -> Result<Response<AddClientSecretResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let expires_at = time("expires_at", request.expires_at)?;
+        let others = time("others_expire_at", request.others_expire_at)?;
+        let (client, secret, value) = self
+            .app
+            .add_client_secret(request.client_id, expires_at, others, actor)
+            .await?;
+        Ok(Response::new(AddClientSecretResponse {
+            client: Some(message::client(client)),
+            secret: Some(message::secret(&secret)),
+            client_secret: value.to_string(),
+        }))
+    }
+
+    async fn delete_client_secret(
+        &self,
+        request: Request<DeleteClientSecretRequest>,
+    ) -> Result<Response<DeleteClientSecretResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let secret = uuid("secret_id", &request.secret_id)?;
+        let client = self
+            .app
+            .delete_client_secret(request.client_id, secret, actor)
+            .await?;
+        Ok(Response::new(DeleteClientSecretResponse {
+            client: Some(message::client(client)),
         }))
     }
 }
 
-fn fault(field: &'static str, detail: &'static str) -> Error {
-    Error::InvalidField { field, detail }
-}
-
-fn parse_all<T: PartialEq>(
-    field: &'static str,
-    detail: &'static str,
-    texts: &[String],
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, Error> {
-    let mut values = Vec::with_capacity(texts.len());
-    for text in texts {
-        let value = parse(text).ok_or_else(|| fault(field, detail))?;
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    Ok(values)
-}
-
-fn message(client: Client) -> ClientMessage {
-    ClientMessage {
-        client_id: client.id,
-        partner_id: client.partner.to_string(),
-        name: client.name,
-        site_ids: client.sites.iter().map(Uuid::to_string).collect(),
-        scopes: client.scopes.iter().map(|s| s.as_str().into()).collect(),
-        permissions: client
-            .permissions
-            .iter()
-            .map(|p| p.as_str().into())
-            .collect(),
-        disabled: client.disabled,
-        created_at: Some(prost_types::Timestamp {
-            seconds: client.created_at.as_second(),
-            nanos: client.created_at.subsec_nanosecond(),
-        }),
-    }
+fn uuid(field: &'static str, text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(|_| Error::InvalidField {
+        field,
+        detail: "is not a UUID",
+    })
 }

@@ -21,7 +21,10 @@ use propdev_proto::{
         RecordCommandResultsRequest, RecordCommandResultsResponse, RecordCredentialOpeningsRequest,
         RecordCredentialOpeningsResponse,
     },
-    auth::{GetKeySetResponse, IssueTokenRequest, IssueTokenResponse},
+    auth::{
+        GetKeySetResponse, IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest,
+        IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
+    },
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, time::Instant};
@@ -416,6 +419,17 @@ impl Inside for Registry {
     }
 
     async fn issue_token(&self, _: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn introspect_token(
+        &self,
+        _: IntrospectTokenRequest,
+    ) -> Result<IntrospectTokenResponse, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn revoke_token(&self, _: RevokeTokenRequest) -> Result<RevokeTokenResponse, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 

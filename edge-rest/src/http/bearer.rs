@@ -1,10 +1,11 @@
 //! The bearer token of a request (RFC 6750 section 2.1). The edge does not
 //! look into it: access-svc verifies it itself.
 
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problem;
+use crate::caller::Caller;
 
 pub(crate) struct Bearer(SecretString);
 
@@ -32,6 +33,13 @@ impl Bearer {
     pub(crate) fn into_message(self) -> String {
         self.0.expose_secret().to_owned()
     }
+}
+
+/// Of the certificate that was shown with the request; empty for none.
+pub(crate) fn certificate_sha256(extensions: &Extensions) -> Vec<u8> {
+    extensions
+        .get::<Caller>()
+        .map_or_else(Vec::new, Caller::certificate_sha256)
 }
 
 fn is_b64token(token: &str) -> bool {

@@ -14,19 +14,27 @@ use axum::{
 };
 use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use mesh::context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id};
+use mesh::{
+    context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id},
+    limit::Limited,
+};
 use opentelemetry::{KeyValue, global, metrics::Histogram, propagation::Extractor};
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Shared, problem, problem::Problem, token};
+use crate::caller::Connection;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 32 * 1024;
 /// Calls inside end before the request does, so that their own answer is told.
 const CALL_BUDGET: Duration = Duration::from_millis(9_900);
 
-pub(crate) async fn around(State(edge): State<Shared>, request: Request, next: Next) -> Response {
+pub(crate) async fn around(
+    State(edge): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     // The template, never the path: a path holds ids.
     let route = request
@@ -54,9 +62,13 @@ pub(crate) async fn around(State(edge): State<Shared>, request: Request, next: N
 
     async move {
         let context = CallContext::new(CALL_BUDGET, request_id.clone());
+        let limited = edge.admit(&mut request);
         let answer = async {
+            if let Err(limited) = limited {
+                return failure(&route, Problem::limited(&limited));
+            }
             if head_size(&request) > MAX_HEAD {
-                return failure(&route, problem::HEADERS_TOO_LARGE);
+                return failure(&route, problem::HEADERS_TOO_LARGE.problem());
             }
             next.run(request).await
         };
@@ -65,9 +77,9 @@ pub(crate) async fn around(State(edge): State<Shared>, request: Request, next: N
             Ok(Ok(response)) => response,
             Ok(Err(_)) => {
                 tracing::error!("the handler panicked");
-                failure(&route, problem::INTERNAL)
+                failure(&route, problem::INTERNAL.problem())
             }
-            Err(_) => failure(&route, problem::UNAVAILABLE),
+            Err(_) => failure(&route, problem::UNAVAILABLE.problem()),
         };
         Problem::render(&mut response, &edge.base_url, &request_id);
         dress(&mut response, &route, &request_id);
@@ -92,11 +104,25 @@ fn head_size(request: &Request) -> usize {
 }
 
 /// The token endpoint tells errors in words of its own.
-fn failure(route: &str, entry: &'static problem::Entry) -> Response {
-    if route == token::ROUTE {
-        token::failure(entry).into_response()
+fn failure(route: &str, problem: Problem) -> Response {
+    if route.starts_with(token::PREFIX) {
+        token::failure(problem).into_response()
     } else {
-        entry.problem().into_response()
+        problem.into_response()
+    }
+}
+
+impl super::Edge {
+    /// Tells the handlers who asks, and counts the request for its address
+    /// before anything else is done for it.
+    fn admit(&self, request: &mut Request) -> Result<(), Limited> {
+        let Some(connection) = request.extensions().get::<Connection>() else {
+            return Ok(());
+        };
+        let caller = self.proxies.caller(connection, request.headers());
+        let network = caller.network();
+        request.extensions_mut().insert(caller);
+        self.addresses.take(network, self.address_quota)
     }
 }
 
@@ -117,7 +143,7 @@ fn dress(response: &mut Response, route: &str, request_id: &str) {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    if route.starts_with("/oauth2/") {
+    if route.starts_with(token::PREFIX) {
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     }
 }

@@ -8,17 +8,40 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 
 use super::{Shared, problem::Problem};
-use crate::config::BaseUrl;
+use crate::config::PublicConfig;
 
 /// RFC 8414, naming only what works.
-pub(crate) fn document(base_url: &BaseUrl) -> Bytes {
-    let issuer = base_url.as_str();
+pub(crate) fn document(config: &PublicConfig) -> Bytes {
+    let issuer = config.base_url.as_str();
+    let mut methods = vec![
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
+    let behind_proxy = !config.trusted_proxies.is_empty();
+    let bound = if behind_proxy {
+        config.client_certificate_header.is_some()
+    } else {
+        config.request_client_certificates
+    };
+    if bound {
+        methods.extend(["tls_client_auth", "self_signed_tls_client_auth"]);
+    }
+    let algorithms = ["ES256", "EdDSA", "PS256", "RS256"];
     let document = serde_json::json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{}", super::token::ROUTE),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint": format!("{issuer}{}", super::token::INTROSPECT),
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint": format!("{issuer}{}", super::token::REVOKE),
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "tls_client_certificate_bound_access_tokens": bound,
         "scopes_supported": ["door:open", "barrier:open", "events:write"],
         "response_types_supported": [],
     });

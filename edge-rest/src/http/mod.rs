@@ -11,7 +11,7 @@ mod token;
 mod vector;
 mod webhook;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router, middleware,
@@ -19,24 +19,44 @@ use axum::{
 };
 use bytes::Bytes;
 
-use crate::{config::BaseUrl, inside::Inside};
+use mesh::limit::{Limits, Quota};
+
+use crate::{
+    caller::Proxies,
+    config::{BaseUrl, Config},
+    inside::Inside,
+};
 
 /// What the handlers share.
 pub(crate) struct Edge {
     inside: Arc<dyn Inside>,
     base_url: BaseUrl,
     metadata: Bytes,
+    proxies: Proxies,
+    addresses: Limits<IpAddr>,
+    address_quota: Quota,
 }
 
 type Shared = Arc<Edge>;
 
 impl Edge {
-    pub(crate) fn new(inside: Arc<dyn Inside>, base_url: BaseUrl) -> Shared {
-        let metadata = metadata::document(&base_url);
+    pub(crate) fn new(inside: Arc<dyn Inside>, config: &Config) -> Shared {
+        let (public, limits) = (&config.public, &config.limits);
+        let proxies = Proxies {
+            trusted: public.trusted_proxies.clone(),
+            certificate_header: public.client_certificate_header.clone(),
+        };
         Arc::new(Self {
             inside,
-            base_url,
-            metadata,
+            metadata: metadata::document(public),
+            base_url: public.base_url.clone(),
+            proxies,
+            addresses: Limits::default(),
+            address_quota: Quota::per_second(
+                "address",
+                limits.address_requests_per_second,
+                limits.address_burst,
+            ),
         })
     }
 }
@@ -44,6 +64,8 @@ impl Edge {
 pub(crate) fn router(edge: Shared) -> Router {
     Router::new()
         .route(token::ROUTE, post(token::issue))
+        .route(token::INTROSPECT, post(token::introspect))
+        .route(token::REVOKE, post(token::revoke))
         .route("/.well-known/jwks.json", get(metadata::key_set))
         .route(
             "/.well-known/oauth-authorization-server",

@@ -4,8 +4,10 @@
 
 mod render;
 
-use http::{HeaderValue, StatusCode};
-use mesh::error::reason;
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mesh::{error::reason, limit::Limited};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -120,8 +122,10 @@ impl Entry {
             opening_id: None,
             errors: Vec::new(),
             challenge,
-            retry_after: matches!(self.status.as_u16(), 429 | 503).then_some(RETRY_AFTER_S),
-            rate_limit: None,
+            pace: Pace {
+                retry_after: matches!(self.status.as_u16(), 429 | 503).then_some(RETRY_AFTER_S),
+                rate_limit: None,
+            },
         }
     }
 
@@ -162,9 +166,37 @@ pub(crate) struct Problem {
     opening_id: Option<String>,
     errors: Vec<EventProblem>,
     challenge: Option<&'static str>,
-    retry_after: Option<u32>,
-    /// `RateLimit` and `RateLimit-Policy`.
-    rate_limit: Option<Box<[Option<HeaderValue>; 2]>>,
+    pace: Pace,
+}
+
+/// When to try again, and at what rate.
+#[derive(Clone, Default)]
+pub(crate) struct Pace {
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) rate_limit: Option<Box<[Option<HeaderValue>; 2]>>,
+}
+
+impl Pace {
+    /// As auth-svc and access-svc tell it with a refusal.
+    pub(crate) fn of_metadata(metadata: &HashMap<String, String>) -> Self {
+        let read = |key| HeaderValue::from_str(metadata.get(key)?).ok();
+        Self {
+            retry_after: metadata.get("retry_after").and_then(|s| s.parse().ok()),
+            rate_limit: Some(Box::new(["ratelimit", "ratelimit_policy"].map(read))),
+        }
+    }
+
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let values = self.rate_limit.iter().flat_map(|values| values.iter());
+        for (name, value) in ["ratelimit", "ratelimit-policy"].into_iter().zip(values) {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
 }
 
 impl Problem {
@@ -175,6 +207,21 @@ impl Problem {
             problem.challenge = Some("Bearer");
         }
         problem
+    }
+
+    /// For who asks too fast, told by the edge itself.
+    pub(crate) fn limited(limited: &Limited) -> Self {
+        let value = |text: String| HeaderValue::try_from(text).ok();
+        let mut problem = RATE_LIMITED.problem();
+        problem.pace = Pace {
+            retry_after: u32::try_from(limited.retry_after()).ok(),
+            rate_limit: Some(Box::new([value(limited.header()), value(limited.policy())])),
+        };
+        problem
+    }
+
+    pub(crate) fn into_pace(self) -> Pace {
+        self.pace
     }
 
     pub(crate) fn with_detail(mut self, detail: String) -> Self {
@@ -213,12 +260,8 @@ impl Problem {
         let mut problem = entry.problem();
         if let Some((_, mut metadata)) = found {
             problem.opening_id = metadata.remove("opening_id");
-            if let Some(seconds) = metadata.get("retry_after").and_then(|s| s.parse().ok()) {
-                problem.retry_after = Some(seconds);
-            }
-            if problem.is(RATE_LIMITED) {
-                let read = |key| HeaderValue::from_str(metadata.get(key)?).ok();
-                problem.rate_limit = Some(Box::new(["ratelimit", "ratelimit_policy"].map(read)));
+            if metadata.contains_key("retry_after") {
+                problem.pace = Pace::of_metadata(&metadata);
             }
         }
         if problem.is(INVALID_EVENT) {

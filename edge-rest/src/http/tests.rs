@@ -12,7 +12,10 @@ use propdev_proto::{
         OpenResponse, RecordCommandResultsRequest, RecordCommandResultsResponse,
         RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse, open_request::Evidence,
     },
-    auth::{GetKeySetResponse, IssueTokenRequest, IssueTokenResponse},
+    auth::{
+        GetKeySetResponse, IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest,
+        IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
+    },
 };
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -37,9 +40,25 @@ impl Inside for Stand {
         })
     }
 
+    async fn introspect_token(
+        &self,
+        request: IntrospectTokenRequest,
+    ) -> Result<IntrospectTokenResponse, Status> {
+        let active = request.token == "good";
+        Ok(IntrospectTokenResponse {
+            active,
+            claims: if active { r#"{"sub":"s"}"# } else { "" }.into(),
+        })
+    }
+
+    async fn revoke_token(&self, _: RevokeTokenRequest) -> Result<RevokeTokenResponse, Status> {
+        Ok(RevokeTokenResponse {})
+    }
+
     async fn key_set(&self) -> Result<GetKeySetResponse, Status> {
         Ok(GetKeySetResponse {
             jwks: r#"{"keys":[]}"#.into(),
+            algorithms: vec![],
         })
     }
 
@@ -121,8 +140,8 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
 
 fn edge() -> (Arc<Stand>, Router) {
     let stand = Arc::new(Stand::default());
-    let base = "https://edge.example".to_owned().try_into().expect("a URL");
-    (stand.clone(), router(Edge::new(stand, base)))
+    let config = crate::config::sample();
+    (stand.clone(), router(Edge::new(stand, &config)))
 }
 
 fn post(path: &str, media: &str, body: impl Into<Body>) -> Request<Body> {
@@ -322,7 +341,7 @@ async fn sizes_are_bounded() {
 async fn unknown_paths_and_methods_are_problems() {
     let (_, router) = edge();
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
-    for path in ["/", "/v1", "/v1/doors/a/b/open", "/oauth2/introspect"] {
+    for path in ["/", "/v1", "/v1/doors/a/b/open", "/oauth2/authorize"] {
         let answer = ask(&router, get(path)).await;
         assert_eq!(
             (answer.status(), answer.body["code"].as_str()),
@@ -358,7 +377,7 @@ async fn metadata_names_what_works_and_may_be_kept() {
             answer.body["token_endpoint"],
             "https://edge.example/oauth2/token"
         );
-        assert!(answer.body.get("introspection_endpoint").is_none());
+        assert!(answer.body.get("authorization_endpoint").is_none());
     }
     let request = Request::get("/.well-known/jwks.json")
         .body(Body::empty())
@@ -366,6 +385,78 @@ async fn metadata_names_what_works_and_may_be_kept() {
     let answer = ask(&router, request).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     assert_eq!(answer.body, serde_json::json!({"keys": []}));
+}
+
+#[tokio::test]
+async fn tokens_are_told_of_and_ended() {
+    let (_, router) = edge();
+    let request = |path: &str, token: &str| {
+        Request::post(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(format!(
+                "client_id=a&client_secret=b&token={token}"
+            )))
+            .expect("a request")
+    };
+    let answer = ask(&router, request("/oauth2/introspect", "good")).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(
+        answer.body,
+        serde_json::json!({"active": true, "token_type": "Bearer", "sub": "s"})
+    );
+    let answer = ask(&router, request("/oauth2/introspect", "bad")).await;
+    assert_eq!(answer.body, serde_json::json!({"active": false}));
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let answer = ask(&router, request(path, "")).await;
+        assert_eq!(answer.body["error"], "invalid_request", "{path}");
+    }
+    let answer = ask(&router, request("/oauth2/revoke", "any")).await;
+    assert_eq!((answer.status(), answer.body), (200, Value::Null));
+}
+
+#[tokio::test]
+async fn an_address_that_hurries_is_told_when_to_come_back() {
+    let mut config = crate::config::sample();
+    config.limits.address_requests_per_second = 1.try_into().expect("not zero");
+    config.limits.address_burst = 1.try_into().expect("not zero");
+    let router = router(Edge::new(Arc::new(Stand::default()), &config));
+    let from = |mut request: Request<Body>, address: &str| {
+        request.extensions_mut().insert(crate::caller::Connection {
+            address: address.parse().expect("an address"),
+            certificates: Arc::new([]),
+        });
+        request
+    };
+    let first = ask(&router, from(token(CLIENT), "192.0.2.1")).await;
+    assert_eq!(first.status(), 200);
+    let second = ask(&router, from(token(CLIENT), "192.0.2.1")).await;
+    assert_eq!(
+        (second.status(), second.body["error"].as_str()),
+        (429, Some("slow_down"))
+    );
+    assert_eq!(second.header("retry-after"), "1");
+    assert_eq!(second.header("ratelimit"), "\"address\";r=0;t=1");
+    assert_eq!(second.header("ratelimit-policy"), "\"address\";q=1;w=1");
+    let problem = ask(
+        &router,
+        from(
+            post("/v1/doors/d/open", "application/json", ""),
+            "192.0.2.1",
+        ),
+    )
+    .await;
+    assert_eq!(
+        (problem.status(), problem.body["code"].as_str()),
+        (429, Some("rate_limited"))
+    );
+    assert_eq!(problem.header("retry-after"), "1");
+    assert_eq!(
+        ask(&router, from(token(CLIENT), "192.0.2.2"))
+            .await
+            .status(),
+        200
+    );
 }
 
 #[tokio::test]

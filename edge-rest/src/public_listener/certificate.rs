@@ -1,7 +1,11 @@
 //! The public certificate, read again when its files change. A broken new
 //! file keeps the old one in force.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use mesh::{
@@ -15,6 +19,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+use super::client_certificate::AnyCertificate;
 use crate::config::PublicConfig;
 
 struct Loaded {
@@ -27,16 +32,19 @@ struct Loaded {
 pub(crate) struct Certificate {
     certificate: PathBuf,
     private_key: PathBuf,
+    ask_clients: bool,
     loaded: ArcSwap<Loaded>,
 }
 
 impl Certificate {
     pub(crate) fn load(config: &PublicConfig) -> Result<Arc<Self>, CredentialError> {
         let (certificate, private_key) = (config.certificate.clone(), config.private_key.clone());
-        let loaded = ArcSwap::from_pointee(read(&certificate, &private_key)?);
+        let ask_clients = config.request_client_certificates;
+        let loaded = ArcSwap::from_pointee(read(&certificate, &private_key, ask_clients)?);
         Ok(Arc::new(Self {
             certificate,
             private_key,
+            ask_clients,
             loaded,
         }))
     }
@@ -48,7 +56,7 @@ impl Certificate {
 
     /// Reads the files again; true when something new is in force.
     pub(crate) fn reload(&self) -> Result<bool, CredentialError> {
-        let loaded = read(&self.certificate, &self.private_key)?;
+        let loaded = read(&self.certificate, &self.private_key, self.ask_clients)?;
         if loaded.seen == self.loaded.load().seen {
             return Ok(false);
         }
@@ -89,7 +97,7 @@ impl Certificate {
     }
 }
 
-fn read(certificate: &std::path::Path, key: &std::path::Path) -> Result<Loaded, CredentialError> {
+fn read(certificate: &Path, key: &Path, ask_clients: bool) -> Result<Loaded, CredentialError> {
     let chain = read_certificates(certificate)?;
     let key = read_private_key(key)?;
     let mut digest = ::ring::digest::Context::new(&::ring::digest::SHA256);
@@ -99,10 +107,14 @@ fn read(certificate: &std::path::Path, key: &std::path::Path) -> Result<Loaded, 
     }
     let mut seen = [0; 32];
     seen.copy_from_slice(digest.finish().as_ref());
-    let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])?;
+    let builder = if ask_clients {
+        builder.with_client_cert_verifier(Arc::new(AnyCertificate::new()))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut server = builder.with_single_cert(chain, key)?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Loaded {
         server: Arc::new(server),

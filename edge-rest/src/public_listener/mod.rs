@@ -2,6 +2,7 @@
 //! size and header time, and drained at shutdown.
 
 mod certificate;
+mod client_certificate;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use mesh::{server::accept_tls, shutdown::Shutdown};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::ServiceExt;
 
-use crate::config::PublicConfig;
+use crate::{caller::Connection, config::PublicConfig};
 
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADERS: u32 = 32 * 1024;
@@ -45,16 +46,26 @@ impl Public {
                 () = shutdown.cancelled() => break,
                 connection = connections.recv() => connection,
             };
-            let Some((stream, _)) = connection else { break };
+            let Some((stream, address)) = connection else {
+                break;
+            };
             // One too many is closed: waiting would hold memory for strangers.
             let Ok(place) = places.clone().try_acquire_owned() else {
                 tracing::debug!("too many connections");
                 continue;
             };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let from = Connection {
+                address: address.ip(),
+                certificates: shown(stream.get_ref().1),
+            };
             let service = router
                 .clone()
-                .map_request(|request: http::Request<Incoming>| request.map(Body::new));
+                .map_request(move |request: http::Request<Incoming>| {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(from.clone());
+                    request
+                });
             let connection = builder(http2)
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
                 .into_owned();
@@ -74,6 +85,16 @@ impl Public {
             tracing::warn!("requests still under way when the drain ended");
         }
     }
+}
+
+/// The certificates that the client has proved to be its own.
+fn shown(session: &rustls::ServerConnection) -> Arc<[Vec<u8>]> {
+    session
+        .peer_certificates()
+        .unwrap_or_default()
+        .iter()
+        .map(|certificate| certificate.to_vec())
+        .collect()
 }
 
 /// Speaks what ALPN agreed on. Guessing from the first bytes instead would let

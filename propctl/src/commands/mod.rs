@@ -1,5 +1,6 @@
 //! One file a noun: its verbs, what it asks of the services, how it is shown.
 
+pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod credential;
 pub(crate) mod dev;
@@ -11,6 +12,7 @@ pub(crate) mod opening;
 pub(crate) mod partner;
 pub(crate) mod payment;
 pub(crate) mod resident;
+pub(crate) mod signing_key;
 pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod vehicle;

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use super::{
     Shared,
-    bearer::Bearer,
+    bearer::{Bearer, certificate_sha256},
     body::{LIMIT, malformed, problem_of, read},
     problem::{self, Problem},
 };
@@ -43,11 +43,12 @@ pub(crate) async fn barrier(
 pub(crate) async fn outcome(
     State(edge): State<Shared>,
     id: Id,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
     let request = GetOpeningRequest {
-        access_token: Bearer::of(&headers)?.into_message(),
+        access_token: Bearer::of(request.headers())?.into_message(),
         opening_id: plain(id),
+        certificate_sha256: certificate_sha256(request.extensions()),
     };
     match edge.inside.opening(request).await {
         Ok(response) => answer::outcome(response.opening),
@@ -85,6 +86,7 @@ async fn open(
         captured_at,
         body_digest: digest.as_ref().to_vec(),
         idempotency_key: key,
+        certificate_sha256: certificate_sha256(&parts.extensions),
     };
     match edge.inside.open(message).await {
         Ok(response) => answer::opened(response),

@@ -64,15 +64,7 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static(challenge),
             );
         }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        let values = self.rate_limit.iter().flat_map(|values| values.iter());
-        for (name, value) in ["ratelimit", "ratelimit-policy"].into_iter().zip(values) {
-            if let Some(value) = value {
-                headers.insert(name, value.clone());
-            }
-        }
+        self.pace.write(headers);
         response.extensions_mut().insert(self);
         response
     }

@@ -1,5 +1,6 @@
-//! How the client proves itself: HTTP Basic or the body, never both and never
-//! the query (RFC 6749 section 2.3.1).
+//! How the client proves itself, in one way and never in the query: HTTP Basic
+//! or the body (RFC 6749 section 2.3.1), an assertion (RFC 7523), or its
+//! certificate (RFC 8705).
 
 use base64::{
     Engine,
@@ -11,15 +12,34 @@ use propdev_proto::auth::{ClientCredentials, client_credentials::Method};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{error::TokenError, form, parameters::Parameters};
+use crate::caller::Caller;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// RFC 7523 section 2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 pub(crate) fn read(
     headers: &HeaderMap,
     parameters: &Parameters,
+    caller: Option<&Caller>,
+) -> Result<ClientCredentials, TokenError> {
+    let credentials = claimed(headers, parameters, caller)?;
+    Ok(ClientCredentials {
+        certificate_chain: caller.map_or_else(Vec::new, |caller| caller.certificates.to_vec()),
+        address: caller.map_or_else(String::new, |caller| caller.network().to_string()),
+        ..credentials
+    })
+}
+
+/// The one way in which the client says who it is.
+fn claimed(
+    headers: &HeaderMap,
+    parameters: &Parameters,
+    caller: Option<&Caller>,
 ) -> Result<ClientCredentials, TokenError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
@@ -28,39 +48,64 @@ pub(crate) fn read(
             "The Authorization header is repeated.",
         ));
     }
-    let in_body = parameters.client_secret.is_some() || parameters.client_assertion;
+    let client_id = parameters.client_id.clone();
+    let assertion = &parameters.client_assertion;
+    let ways = [
+        first.is_some(),
+        parameters.client_secret.is_some(),
+        assertion.is_some() || parameters.client_assertion_type.is_some(),
+    ];
+    if ways.into_iter().filter(|way| *way).count() > 1 {
+        return Err(TokenError::invalid_request(
+            "The client authenticates in more than one way, in the header and in the body or \
+             twice in the body.",
+        ));
+    }
     if let Some(value) = first {
-        if in_body {
-            return Err(TokenError::invalid_request(
-                "The client authenticates in the header and in the body.",
-            ));
-        }
-        let (client_id, secret) = basic(value.as_bytes()).ok_or_else(TokenError::invalid_client)?;
-        if parameters
-            .client_id
-            .as_ref()
-            .is_some_and(|other| *other != client_id)
-        {
+        let (in_header, secret) = basic(value.as_bytes()).ok_or_else(TokenError::invalid_client)?;
+        if client_id.is_some_and(|other| other != in_header) {
             return Err(TokenError::invalid_request(
                 "client_id is not the one in the header.",
             ));
         }
-        return Ok(message(Method::ClientSecretBasic, client_id, &secret));
+        return Ok(by_secret(Method::ClientSecretBasic, in_header, &secret));
     }
-    // An assertion would be another method, which no client is registered for.
-    match (&parameters.client_id, &parameters.client_secret) {
-        (Some(client_id), Some(secret)) if !parameters.client_assertion => {
-            Ok(message(Method::ClientSecretPost, client_id.clone(), secret))
-        }
-        _ => Err(TokenError::invalid_client()),
+    if let Some(secret) = &parameters.client_secret {
+        let client_id = client_id.ok_or_else(TokenError::invalid_client)?;
+        return Ok(by_secret(Method::ClientSecretPost, client_id, secret));
+    }
+    match (assertion, parameters.client_assertion_type.as_deref()) {
+        (Some(assertion), Some(JWT_BEARER)) => Ok(ClientCredentials {
+            method: Method::PrivateKeyJwt.into(),
+            // The assertion names the client; a client_id must agree with it.
+            client_id: client_id.unwrap_or_default(),
+            client_assertion: assertion.expose_secret().to_owned(),
+            ..ClientCredentials::default()
+        }),
+        (Some(_), None) => Err(TokenError::invalid_request(
+            "client_assertion_type is missing.",
+        )),
+        (None, Some(_)) => Err(TokenError::invalid_request("client_assertion is missing.")),
+        (Some(_), Some(_)) => Err(TokenError::invalid_client()),
+        (None, None) => match (client_id, caller) {
+            (Some(client_id), Some(caller)) if !caller.certificates.is_empty() => {
+                Ok(ClientCredentials {
+                    method: Method::Tls.into(),
+                    client_id,
+                    ..ClientCredentials::default()
+                })
+            }
+            _ => Err(TokenError::invalid_client()),
+        },
     }
 }
 
-fn message(method: Method, client_id: String, secret: &SecretString) -> ClientCredentials {
+fn by_secret(method: Method, client_id: String, secret: &SecretString) -> ClientCredentials {
     ClientCredentials {
         method: method.into(),
         client_id,
         client_secret: secret.expose_secret().to_owned(),
+        ..ClientCredentials::default()
     }
 }
 

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::http::{
     body::ReadError,
-    problem::{self, Entry},
+    problem::{self, Pace, Problem},
 };
 
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct TokenError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    retry_after: Option<u32>,
+    pace: Pace,
 }
 
 /// Reason from auth-svc, status, error, description. The description comes
@@ -96,7 +96,10 @@ impl TokenError {
             status: *status,
             error,
             description: (*description).to_owned(),
-            retry_after: matches!(status.as_u16(), 429 | 503).then_some(1),
+            pace: Pace {
+                retry_after: matches!(status.as_u16(), 429 | 503).then_some(1),
+                rate_limit: None,
+            },
         })
     }
 
@@ -105,7 +108,7 @@ impl TokenError {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             error: "server_error",
             description: String::new(),
-            retry_after: None,
+            pace: Pace::default(),
         })
     }
 
@@ -127,10 +130,15 @@ impl TokenError {
 }
 
 /// What the outermost layer answers in a handler's place.
-pub(crate) fn failure(entry: &Entry) -> TokenError {
-    if entry.code == problem::UNAVAILABLE.code {
+pub(crate) fn failure(problem: Problem) -> TokenError {
+    if problem.is(problem::UNAVAILABLE) {
         TokenError::known("TEMPORARILY_UNAVAILABLE")
-    } else if entry.code == problem::HEADERS_TOO_LARGE.code {
+    } else if problem.is(problem::RATE_LIMITED) {
+        TokenError {
+            pace: problem.into_pace(),
+            ..TokenError::known("RATE_LIMITED")
+        }
+    } else if problem.is(problem::HEADERS_TOO_LARGE) {
         TokenError {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             ..TokenError::invalid_request(problem::HEADERS_TOO_LARGE.detail)
@@ -157,9 +165,11 @@ impl From<Status> for TokenError {
             let reason = found.as_ref().map_or("", |(reason, _)| reason);
             tracing::warn!(code = ?status.code(), reason, "a call inside failed");
         }
-        let asked = found.and_then(|(_, metadata)| metadata.get("retry_after")?.parse().ok());
-        if error.retry_after.is_some() && asked.is_some() {
-            error.retry_after = asked;
+        if let Some((_, metadata)) = found
+            && error.pace.retry_after.is_some()
+            && metadata.contains_key("retry_after")
+        {
+            error.pace = Pace::of_metadata(&metadata);
         }
         error
     }
@@ -195,9 +205,7 @@ impl IntoResponse for TokenError {
                 HeaderValue::from_static("Basic realm=\"oauth2\", charset=\"UTF-8\""),
             );
         }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        self.pace.write(headers);
         response
     }
 }

@@ -2,6 +2,7 @@
 //! auth-svc, tells the answer in the words of RFC 6749 section 5.
 
 mod credentials;
+mod endpoints;
 mod error;
 mod form;
 mod parameters;
@@ -12,17 +13,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
-use propdev_proto::auth::IssueTokenRequest;
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use mesh::context::CallContext;
 use serde::Serialize;
 
+pub(crate) use endpoints::{INTROSPECT, REVOKE, introspect, revoke};
 use error::TokenError;
 pub(crate) use error::failure;
 use parameters::Parameters;
 
 use super::{Shared, body};
+use crate::caller::Caller;
 
 pub(crate) const ROUTE: &str = "/oauth2/token";
+/// Of the endpoints that tell errors in the words of RFC 6749.
+pub(crate) const PREFIX: &str = "/oauth2/";
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -36,10 +41,9 @@ pub(crate) async fn issue(
     State(edge): State<Shared>,
     request: Request,
 ) -> Result<Response, TokenError> {
-    let (parts, body) = request.into_parts();
-    request::refuse_query(parts.uri.query())?;
-    let bytes = body::read(&parts.headers, body, body::LIMIT).await?;
-    let message = read(&parts.headers, &bytes)?;
+    let (parts, parameters) = receive(request).await?;
+    let caller = parts.extensions.get::<Caller>();
+    let message = request::read(&parts.headers, parameters, caller)?;
     let token = edge.inside.issue_token(message).await?;
     let answer = Answer {
         access_token: &token.access_token,
@@ -58,18 +62,29 @@ pub(crate) async fn issue(
         .into_response())
 }
 
-fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<IssueTokenRequest, TokenError> {
-    let parameters = match body::media_type(headers).as_deref() {
-        _ if bytes.is_empty() => return Err(TokenError::invalid_request("The body is empty.")),
-        Some("application/x-www-form-urlencoded") => Parameters::of_form(bytes)?,
-        Some("application/json") => Parameters::of_json(bytes)?,
-        _ => {
-            return Err(TokenError::invalid_request(
-                "The body must be application/x-www-form-urlencoded or application/json.",
-            ));
-        }
-    };
-    request::read(headers, parameters)
+/// What a request says, wherever in it.
+async fn receive(request: Request) -> Result<(Parts, Parameters), TokenError> {
+    let (parts, body) = request.into_parts();
+    request::refuse_query(parts.uri.query())?;
+    let bytes = body::read(&parts.headers, body, body::LIMIT).await?;
+    let parameters = read(&parts.headers, &bytes)?;
+    Ok((parts, parameters))
+}
+
+/// Of the request under way, for the audit.
+fn request_id() -> String {
+    CallContext::current().map_or_else(String::new, |context| context.request_id)
+}
+
+fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Parameters, TokenError> {
+    match body::media_type(headers).as_deref() {
+        _ if bytes.is_empty() => Err(TokenError::invalid_request("The body is empty.")),
+        Some("application/x-www-form-urlencoded") => Parameters::of_form(bytes),
+        Some("application/json") => Parameters::of_json(bytes),
+        _ => Err(TokenError::invalid_request(
+            "The body must be application/x-www-form-urlencoded or application/json.",
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ pub(crate) struct Parameters {
     pub(crate) scope: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) client_secret: Option<SecretString>,
-    pub(crate) client_assertion: bool,
+    pub(crate) client_assertion: Option<SecretString>,
+    pub(crate) client_assertion_type: Option<String>,
     pub(crate) face_vector: Option<Vec<u8>>,
     pub(crate) face_model: Option<String>,
     pub(crate) plate: Option<String>,
@@ -26,6 +27,8 @@ pub(crate) struct Parameters {
     pub(crate) captured_at: Option<String>,
     pub(crate) device_id: Option<String>,
     pub(crate) resources: Vec<String>,
+    /// What introspection and revocation are about.
+    pub(crate) token: Option<SecretString>,
 }
 
 impl Parameters {
@@ -98,7 +101,9 @@ impl Parameters {
             "scope" => self.scope = Some(value),
             "client_id" => self.client_id = Some(value),
             "client_secret" => self.client_secret = Some(value.into()),
-            "client_assertion" | "client_assertion_type" => self.client_assertion = true,
+            "client_assertion" => self.client_assertion = Some(value.into()),
+            "client_assertion_type" => self.client_assertion_type = Some(value),
+            "token" => self.token = Some(value.into()),
             "face_model" => self.face_model = Some(value),
             "plate" => self.plate = Some(value),
             "plate_country" => self.plate_country = Some(value),
@@ -111,7 +116,8 @@ impl Parameters {
 }
 
 /// The parameters whose value is one text.
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 12] = [
+    "token",
     "grant_type",
     "scope",
     "client_id",

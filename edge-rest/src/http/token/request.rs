@@ -7,10 +7,14 @@ use propdev_proto::{
 };
 
 use super::{credentials, error::TokenError, form, parameters::Parameters};
-use crate::syntax::{is_partner_id, parse_time, to_proto};
+use crate::{
+    caller::Caller,
+    syntax::{is_partner_id, parse_time, to_proto},
+};
 
 /// What must never stand in a URL, where proxies and histories keep it.
-const NEVER_IN_QUERY: [&str; 6] = [
+const NEVER_IN_QUERY: [&str; 7] = [
+    "token",
     "client_id",
     "client_secret",
     "client_assertion",
@@ -36,8 +40,9 @@ pub(crate) fn refuse_query(query: Option<&str>) -> Result<(), TokenError> {
 pub(crate) fn read(
     headers: &HeaderMap,
     parameters: Parameters,
+    caller: Option<&Caller>,
 ) -> Result<IssueTokenRequest, TokenError> {
-    let credentials = credentials::read(headers, &parameters)?;
+    let credentials = credentials::read(headers, &parameters, caller)?;
     let grant_type = parameters
         .grant_type
         .ok_or_else(|| TokenError::invalid_request("grant_type is missing."))?;
@@ -88,5 +93,6 @@ pub(crate) fn read(
         captured_at,
         device_id,
         resources: parameters.resources,
+        request_id: super::request_id(),
     })
 }

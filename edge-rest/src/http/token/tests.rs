@@ -1,5 +1,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
-use propdev_proto::auth::{client_credentials::Method, issue_token_request::Evidence};
+use propdev_proto::auth::{
+    IssueTokenRequest, client_credentials::Method, issue_token_request::Evidence,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -22,12 +24,16 @@ fn basic(pair: &str) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
+fn whole(headers: &HeaderMap, bytes: &[u8]) -> Result<IssueTokenRequest, TokenError> {
+    request::read(headers, read(headers, bytes)?, None)
+}
+
 fn form(body: &str) -> Result<IssueTokenRequest, TokenError> {
-    read(&headers(FORM, &[&basic("id:secret")]), body.as_bytes())
+    whole(&headers(FORM, &[&basic("id:secret")]), body.as_bytes())
 }
 
 fn json(body: &str) -> Result<IssueTokenRequest, TokenError> {
-    read(&headers(JSON, &[&basic("id:secret")]), body.as_bytes())
+    whole(&headers(JSON, &[&basic("id:secret")]), body.as_bytes())
 }
 
 fn told(result: Result<IssueTokenRequest, TokenError>) -> Option<String> {
@@ -197,7 +203,7 @@ fn json_faults_are_invalid_requests_that_name_the_parameter() {
 #[test]
 fn other_media_types_are_invalid_requests() {
     for media in ["", "text/plain", "multipart/form-data; boundary=x"] {
-        let result = read(&headers(media, &[&basic("id:s")]), b"grant_type=a");
+        let result = whole(&headers(media, &[&basic("id:s")]), b"grant_type=a");
         assert!(
             told(result)
                 .unwrap_or_default()
@@ -214,7 +220,7 @@ fn other_media_types_are_invalid_requests() {
 
 #[test]
 fn credentials_are_form_decoded_and_sent_one_way() {
-    let request = read(&headers(FORM, &[&basic("a%3Ab:c+d%25")]), b"grant_type=g")
+    let request = whole(&headers(FORM, &[&basic("a%3Ab:c+d%25")]), b"grant_type=g")
         .ok()
         .expect("read");
     let credentials = request.credentials.expect("credentials");
@@ -226,7 +232,7 @@ fn credentials_are_form_decoded_and_sent_one_way() {
         ("a:b", "c d%")
     );
 
-    let request = read(
+    let request = whole(
         &headers(FORM, &[]),
         b"grant_type=g&client_id=a&client_secret=b",
     )
@@ -236,7 +242,7 @@ fn credentials_are_form_decoded_and_sent_one_way() {
     assert_eq!(credentials.method(), Method::ClientSecretPost);
 
     assert!(
-        read(
+        whole(
             &headers(FORM, &[&basic("a:b")]),
             b"grant_type=g&client_id=a"
         )
@@ -252,7 +258,7 @@ fn clients_that_do_not_prove_themselves_are_invalid() {
         (vec![], "grant_type=g&client_id=a&client_secret="),
         (
             vec![],
-            "grant_type=g&client_id=a&client_secret=b&client_assertion=c",
+            "grant_type=g&client_assertion=c&client_assertion_type=urn:other",
         ),
         (vec!["Basic !!!".to_owned()], "grant_type=g"),
         (vec!["Bearer abc".to_owned()], "grant_type=g"),
@@ -261,13 +267,13 @@ fn clients_that_do_not_prove_themselves_are_invalid() {
         (vec![basic("a:%00")], "grant_type=g"),
     ] {
         let values: Vec<&str> = authorization.iter().map(String::as_str).collect();
-        let told = told(read(&headers(FORM, &values), body.as_bytes())).unwrap_or_default();
+        let told = told(whole(&headers(FORM, &values), body.as_bytes())).unwrap_or_default();
         assert!(
             told.starts_with("invalid_client"),
             "{authorization:?} {body}: {told}"
         );
     }
-    let twice = read(
+    let twice = whole(
         &headers(FORM, &[&basic("a:b"), &basic("a:b")]),
         b"grant_type=g",
     );
@@ -276,6 +282,55 @@ fn clients_that_do_not_prove_themselves_are_invalid() {
             .unwrap_or_default()
             .starts_with("invalid_request")
     );
+}
+
+const JWT: &str =
+    "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+
+#[test]
+fn an_assertion_is_read_alone() {
+    let read = |body: &str| whole(&headers(FORM, &[]), body.as_bytes());
+    let request = read(&format!("grant_type=g&client_assertion=a.b.c&{JWT}"));
+    let credentials = request
+        .ok()
+        .expect("read")
+        .credentials
+        .expect("credentials");
+    assert_eq!(credentials.method(), Method::PrivateKeyJwt);
+    assert_eq!(credentials.client_assertion, "a.b.c");
+    assert_eq!(credentials.client_id, "");
+    for body in [
+        format!("grant_type=g&client_id=a&client_secret=b&client_assertion=c&{JWT}"),
+        "grant_type=g&client_assertion=c".to_owned(),
+        format!("grant_type=g&{JWT}"),
+    ] {
+        let told = told(read(&body)).unwrap_or_default();
+        assert!(told.starts_with("invalid_request"), "{body}: {told}");
+    }
+}
+
+#[test]
+fn a_certificate_proves_who_says_nothing_else() {
+    let caller = crate::caller::Caller {
+        address: "192.0.2.1".parse().expect("an address"),
+        certificates: std::sync::Arc::new([b"leaf".to_vec()]),
+    };
+    let read = |body: &str| {
+        let headers = headers(FORM, &[]);
+        request::read(&headers, read(&headers, body.as_bytes())?, Some(&caller))
+    };
+    let request = read("grant_type=g&client_id=a").ok().expect("read");
+    let credentials = request.credentials.expect("credentials");
+    assert_eq!(credentials.method(), Method::Tls);
+    assert_eq!(credentials.certificate_chain, [b"leaf".to_vec()]);
+    assert_eq!(credentials.address, "192.0.2.1");
+    let with_secret = read("grant_type=g&client_id=a&client_secret=b")
+        .ok()
+        .expect("read");
+    let credentials = with_secret.credentials.expect("credentials");
+    assert_eq!(credentials.method(), Method::ClientSecretPost);
+    assert_eq!(credentials.certificate_chain.len(), 1);
+    assert!(read("grant_type=g").is_err());
 }
 
 #[test]
@@ -343,7 +398,7 @@ proptest! {
         is_json in any::<bool>(),
     ) {
         let media = if is_json { JSON } else { FORM };
-        let _ = read(&headers(media, &[&authorization]), &bytes);
+        let _ = whole(&headers(media, &[&authorization]), &bytes);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{
 };
 use batch::{Batch, Opened, batch, command_result, credential_opening};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header, request::Parts};
 use propdev_proto::access::{
     BodyFault, CredentialKind, RecordCommandResultsRequest, RecordCredentialOpeningsRequest,
 };
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{
     Shared,
-    bearer::Bearer,
+    bearer::{Bearer, certificate_sha256},
     body::{BATCH_LIMIT, problem_of, read},
     problem::Problem,
 };
@@ -41,13 +41,13 @@ async fn credential_openings(
     kind: CredentialKind,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (token, headers, bytes) = receive(request).await?;
+    let (token, parts, bytes) = receive(request).await?;
     let opened = if kind == CredentialKind::Key {
         Opened::BY_KEY
     } else {
         Opened::BY_FOB
     };
-    let read = batch(&headers, &bytes, &opened.fields(), |event| {
+    let read = batch(&parts.headers, &bytes, &opened.fields(), |event| {
         credential_opening(event, opened)
     });
     let (batch, body_fault) = split(read);
@@ -57,6 +57,7 @@ async fn credential_openings(
         events: batch.events,
         faults: batch.faults,
         body_fault: body_fault.clone(),
+        certificate_sha256: certificate_sha256(&parts.extensions),
     };
     match edge.inside.record_credential_openings(message).await {
         Ok(answer) => Ok(accepted(answer.accepted, answer.duplicates)),
@@ -68,9 +69,9 @@ pub(crate) async fn commands(
     State(edge): State<Shared>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (token, headers, bytes) = receive(request).await?;
+    let (token, parts, bytes) = receive(request).await?;
     let (batch, body_fault) = split(batch(
-        &headers,
+        &parts.headers,
         &bytes,
         batch::COMMAND_FIELDS,
         command_result,
@@ -80,6 +81,7 @@ pub(crate) async fn commands(
         results: batch.events,
         faults: batch.faults,
         body_fault: body_fault.clone(),
+        certificate_sha256: certificate_sha256(&parts.extensions),
     };
     match edge.inside.record_command_results(message).await {
         Ok(answer) => Ok(accepted(answer.accepted, answer.duplicates)),
@@ -87,11 +89,11 @@ pub(crate) async fn commands(
     }
 }
 
-async fn receive(request: Request) -> Result<(Bearer, HeaderMap, Bytes), Problem> {
+async fn receive(request: Request) -> Result<(Bearer, Parts, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let token = Bearer::of(&parts.headers)?;
     let bytes = read(&parts.headers, body, BATCH_LIMIT).await?;
-    Ok((token, parts.headers, bytes))
+    Ok((token, parts, bytes))
 }
 
 fn split<T>(read: Result<Batch<T>, BodyFault>) -> (Batch<T>, Option<BodyFault>) {

@@ -1,3 +1,4 @@
+use http::HeaderMap;
 use propdev_proto::access::{CommandResult, CommandStatus, CredentialOpening};
 use proptest::prelude::*;
 

@@ -1,7 +1,10 @@
 //! What the edge asks of the services behind it: the seam at which tests put
 //! services of their own.
 
+mod gather;
+
 use async_trait::async_trait;
+use gather::Gatherer;
 use mesh::{client::MeshChannel, server::MAX_MESSAGE};
 use propdev_proto::{
     access::{
@@ -12,7 +15,8 @@ use propdev_proto::{
         partner_service_client::PartnerServiceClient,
     },
     auth::{
-        GetKeySetRequest, GetKeySetResponse, IssueTokenRequest, IssueTokenResponse,
+        GetKeySetRequest, GetKeySetResponse, IntrospectTokenRequest, IntrospectTokenResponse,
+        IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
         token_service_client::TokenServiceClient,
     },
 };
@@ -21,6 +25,14 @@ use tonic::Status;
 #[async_trait]
 pub(crate) trait Inside: Send + Sync + 'static {
     async fn issue_token(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status>;
+    async fn introspect_token(
+        &self,
+        request: IntrospectTokenRequest,
+    ) -> Result<IntrospectTokenResponse, Status>;
+    async fn revoke_token(
+        &self,
+        request: RevokeTokenRequest,
+    ) -> Result<RevokeTokenResponse, Status>;
     async fn key_set(&self) -> Result<GetKeySetResponse, Status>;
     async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status>;
     async fn opening(&self, request: GetOpeningRequest) -> Result<GetOpeningResponse, Status>;
@@ -38,6 +50,8 @@ pub(crate) trait Inside: Send + Sync + 'static {
 /// The services themselves, over the mesh.
 pub(crate) struct MeshInside {
     tokens: TokenServiceClient<MeshChannel>,
+    client_tokens: Gatherer,
+    subject_tokens: Gatherer,
     openings: OpeningServiceClient<MeshChannel>,
     events: EventServiceClient<MeshChannel>,
     partners: PartnerServiceClient<MeshChannel>,
@@ -45,8 +59,12 @@ pub(crate) struct MeshInside {
 
 impl MeshInside {
     pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
+        let tokens = TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE);
         Self {
-            tokens: TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE),
+            client_tokens: Gatherer::start(tokens.clone(), 2, 64),
+            // These wait for other services: more calls, fewer who wait together.
+            subject_tokens: Gatherer::start(tokens.clone(), 16, 16),
+            tokens,
             openings: OpeningServiceClient::new(access.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
             events: EventServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE),
@@ -58,7 +76,31 @@ impl MeshInside {
 #[async_trait]
 impl Inside for MeshInside {
     async fn issue_token(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
-        Ok(self.tokens.clone().issue_token(request).await?.into_inner())
+        let gatherer = match request.evidence {
+            None => &self.client_tokens,
+            Some(_) => &self.subject_tokens,
+        };
+        gatherer.issue(request).await
+    }
+
+    async fn introspect_token(
+        &self,
+        request: IntrospectTokenRequest,
+    ) -> Result<IntrospectTokenResponse, Status> {
+        let answer = self.tokens.clone().introspect_token(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn revoke_token(
+        &self,
+        request: RevokeTokenRequest,
+    ) -> Result<RevokeTokenResponse, Status> {
+        Ok(self
+            .tokens
+            .clone()
+            .revoke_token(request)
+            .await?
+            .into_inner())
     }
 
     async fn key_set(&self) -> Result<GetKeySetResponse, Status> {

@@ -1,0 +1,70 @@
+use futures::FutureExt;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use super::{Page, Store, entity};
+use crate::error::Error;
+
+/// An event as auth-svc encoded it; it holds nothing personal.
+pub(crate) struct AuthEvent {
+    /// UUID, version 7.
+    pub(crate) id: Uuid,
+    /// Empty for nobody who had proved who they are.
+    pub(crate) client_id: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Store {
+    pub(crate) async fn insert_auth_events(&self, events: Vec<AuthEvent>) -> Result<(), Error> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::auth_event::{ActiveModel, Column, Entity};
+                    let rows = events.into_iter().map(|event| ActiveModel {
+                        id: Set(event.id),
+                        client_id: Set(event.client_id),
+                        payload: Set(event.payload),
+                    });
+                    Entity::insert_many(rows)
+                        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+                        .exec_without_returning(txn)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Newest first.
+    pub(crate) async fn list_auth_events(
+        &self,
+        client_id: Option<String>,
+        page: Page,
+    ) -> Result<Vec<AuthEvent>, Error> {
+        use entity::auth_event::{Column, Entity};
+        let mut query = Entity::find().order_by_desc(Column::Id);
+        if let Some(client_id) = client_id {
+            query = query.filter(Column::ClientId.eq(client_id));
+        }
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.lt(after));
+        }
+        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| AuthEvent {
+                id: row.id,
+                client_id: row.client_id,
+                payload: row.payload,
+            })
+            .collect())
+    }
+}

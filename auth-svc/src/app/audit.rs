@@ -1,0 +1,228 @@
+//! What the audit log shall know, on its way to access-svc: into the outbox
+//! first, so that neither a crash nor an absent access-svc loses it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use mesh::shutdown::Shutdown;
+use tokio::sync::mpsc;
+
+use super::App;
+use crate::{
+    clients::encode_event,
+    domain::audit::{Event, Kind},
+    error::Error,
+};
+
+/// How long an event of a client-only token may wait for its group.
+const WRITE_BEHIND: Duration = Duration::from_millis(250);
+const DRAIN_EVERY: Duration = Duration::from_millis(250);
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+const GROUP: usize = 1_000;
+/// Clients that a summary counts apart; the others go together.
+const MOST_NAMED: usize = 100;
+
+/// Events that are written behind.
+pub(crate) struct Behind {
+    sender: mpsc::Sender<Event>,
+    receiver: Mutex<Option<mpsc::Receiver<Event>>>,
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(8 * GROUP);
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
+}
+
+/// What strangers can cause at will is counted, and told once a minute.
+#[derive(Default)]
+pub(crate) struct Summaries {
+    counts: Mutex<HashMap<(Kind, Option<String>), u32>>,
+}
+
+impl Summaries {
+    /// A client's name only where it is registered: others are a stranger's.
+    pub(crate) fn authentication_failed(&self, client_id: Option<&str>) {
+        self.count(Kind::AuthenticationFailed, client_id);
+    }
+
+    pub(crate) fn rate_limited(&self, client_id: &str) {
+        self.count(Kind::RateLimited, Some(client_id));
+    }
+
+    fn count(&self, kind: Kind, client_id: Option<&str>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (kind, client_id.map(str::to_owned));
+        if counts.len() >= MOST_NAMED && !counts.contains_key(&key) {
+            key.1 = None;
+        }
+        let count = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn take(&self) -> HashMap<(Kind, Option<String>), u32> {
+        std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl App {
+    /// Answers once the event is durable.
+    pub(crate) async fn record(&self, event: Event) -> Result<(), Error> {
+        let encoded = (event.id, encode_event(&event));
+        self.parts.store.add_events(vec![encoded]).await
+    }
+
+    /// Durable within a second; waits only when very many do.
+    pub(crate) async fn record_behind(&self, event: Event) -> Result<(), Error> {
+        match self.parts.behind.sender.send(event).await {
+            Ok(()) => Ok(()),
+            // Already shutting down: nothing gathers any more.
+            Err(mpsc::error::SendError(event)) => self.record(event).await,
+        }
+    }
+
+    /// Writes what gathers, until shutdown and the last of it.
+    pub(crate) async fn write_behind(&self, shutdown: Shutdown) {
+        let receiver = self
+            .parts
+            .behind
+            .receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut receiver) = receiver else { return };
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            if shutdown.is_cancelled() {
+                receiver.close();
+            }
+            let taken = tokio::select! {
+                taken = receiver.recv_many(&mut group, GROUP) => taken,
+                () = shutdown.cancelled(), if !receiver.is_closed() => continue,
+            };
+            if taken == 0 {
+                return;
+            }
+            let encoded: Vec<_> = group
+                .drain(..)
+                .map(|event: Event| (event.id, encode_event(&event)))
+                .collect();
+            while let Err(error) = self.parts.store.add_events(encoded.clone()).await {
+                tracing::warn!(%error, events = encoded.len(), "audit events wait for the database");
+                tokio::time::sleep(DRAIN_EVERY).await;
+                if shutdown.is_cancelled() {
+                    return;
+                }
+            }
+            // The rest of the group's time: one commit for whatever comes in it.
+            if taken < GROUP && !shutdown.is_cancelled() {
+                tokio::select! {
+                    () = tokio::time::sleep(WRITE_BEHIND) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Hands the outbox to access-svc, until shutdown.
+    pub(crate) async fn drain_outbox(&self, shutdown: Shutdown) {
+        let mut tick = tokio::time::interval(DRAIN_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            match self.drain_once().await {
+                Ok(()) => told = false,
+                Err(error) if !told => {
+                    tracing::warn!(%error, "audit events wait for access-svc");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn drain_once(&self) -> Result<(), Error> {
+        loop {
+            let events = self.parts.store.events(GROUP as u64).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            let count = events.len();
+            let (ids, payloads) = events.into_iter().unzip();
+            self.parts.access.append_auth_events(payloads).await?;
+            self.parts.store.drop_events(ids).await?;
+            if count < GROUP {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One event a minute of each kind and client that strangers or hurried
+    /// clients can cause, until shutdown.
+    pub(crate) async fn summarise(&self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(SUMMARY_EVERY) => {}
+            }
+            if let Err(error) = self.record_summaries().await {
+                tracing::warn!(%error, "a minute's summary was not stored");
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    async fn record_summaries(&self) -> Result<(), Error> {
+        let now = self.parts.clock.now();
+        let events = self
+            .parts
+            .summaries
+            .take()
+            .into_iter()
+            .map(|((kind, client_id), count)| {
+                let event = Event {
+                    client_id,
+                    count,
+                    code: match kind {
+                        Kind::RateLimited => "rate_limited",
+                        _ => "invalid_client",
+                    },
+                    ..Event::new(kind, now)
+                };
+                (event.id, encode_event(&event))
+            });
+        self.parts.store.add_events(events.collect()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_make_a_summary_long() {
+        let summaries = Summaries::default();
+        for i in 0..1_000 {
+            summaries.rate_limited(&format!("client {i}"));
+            summaries.authentication_failed(None);
+        }
+        let counts = summaries.take();
+        assert!(counts.len() <= MOST_NAMED + 2);
+        assert_eq!(counts.values().sum::<u32>(), 2_000);
+        assert_eq!(counts[&(Kind::AuthenticationFailed, None)], 1_000);
+        assert!(summaries.take().is_empty());
+    }
+}

@@ -1,0 +1,146 @@
+//! Telling of a token (RFC 7662) and ending one (RFC 7009).
+
+use jiff::Timestamp;
+use jsonwebtoken::Validation;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    App,
+    authentication::{Authenticated, Credentials},
+};
+use crate::{
+    domain::audit::{Event, Kind},
+    error::Error,
+};
+
+const LONGEST: usize = 16 * 1024;
+
+/// What a token of ours says, as far as it matters here.
+#[derive(Deserialize)]
+struct Claims {
+    client_id: String,
+    partner: Uuid,
+    jti: Uuid,
+    sub: String,
+    exp: i64,
+    amr: Option<Vec<String>>,
+    evidence: Option<String>,
+}
+
+impl App {
+    /// The claims of an active token of the client's own partner; none for
+    /// every other token, whatever is the matter with it.
+    pub(crate) async fn introspect(
+        &self,
+        credentials: &Credentials,
+        token: &str,
+    ) -> Result<Option<String>, Error> {
+        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let Some((claims, json)) = self.read(token).await? else {
+            return Ok(None);
+        };
+        if claims.partner != authenticated.client.partner {
+            return Ok(None);
+        }
+        // What another replica revoked, disabled or deleted counts from now.
+        let snapshot = self.fresh_snapshot().await?;
+        let known = snapshot
+            .client(&claims.client_id)
+            .is_some_and(|client| !client.disabled && client.partner == claims.partner);
+        if !known || snapshot.revoked().contains(&claims.jti) {
+            return Ok(None);
+        }
+        if claims.amr.is_some() {
+            let standing = self
+                .parts
+                .access
+                .token_is_good(claims.jti, claims.evidence, claims.partner, claims.sub)
+                .await?;
+            if !standing {
+                return Ok(None);
+            }
+        }
+        Ok(Some(json.to_string()))
+    }
+
+    /// Ends a token of the client itself; says nothing of any other.
+    pub(crate) async fn revoke(
+        &self,
+        credentials: &Credentials,
+        token: &str,
+        request_id: String,
+    ) -> Result<(), Error> {
+        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let client = &authenticated.client;
+        let Some((claims, _)) = self.read(token).await? else {
+            return Ok(());
+        };
+        if claims.client_id != client.id {
+            return Ok(());
+        }
+        let end = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        self.parts.store.revoke(claims.jti, end).await?;
+        self.fresh_snapshot().await?;
+        self.record(Event {
+            client_id: Some(client.id.clone()),
+            partner: Some(client.partner),
+            jti: Some(claims.jti),
+            request_id,
+            ..Event::new(Kind::TokenRevoked, self.parts.clock.now())
+        })
+        .await
+    }
+
+    async fn authenticate_within_limits(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Authenticated, Error> {
+        let authenticated = self.authenticate(credentials).await?;
+        let client = &authenticated.client;
+        let quota = client.settings.limits.in_force().requests();
+        if let Err(limited) = self.parts.requests.take(client.id.clone(), quota) {
+            self.parts.summaries.rate_limited(&client.id);
+            return Err(limited.into());
+        }
+        Ok(authenticated)
+    }
+
+    /// The claims of a token that we signed and that has not expired.
+    async fn read(&self, token: &str) -> Result<Option<(Claims, Value)>, Error> {
+        if token.len() > LONGEST {
+            return Ok(None);
+        }
+        let Ok(header) = jsonwebtoken::decode_header(token) else {
+            return Ok(None);
+        };
+        let snapshot = self.snapshot().await?;
+        let now = self.parts.clock.now();
+        let Some(stored) = snapshot
+            .published(now)
+            .find(|stored| header.kid.as_deref() == Some(stored.key.kid()))
+        else {
+            return Ok(None);
+        };
+        if header.alg != stored.key.algorithm() {
+            return Ok(None);
+        }
+        let mut validation = Validation::new(stored.key.algorithm());
+        // Times are looked at below, by this service's own clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.set_issuer(&[&self.parts.tokens.issuer]);
+        validation.set_audience(&[&self.parts.tokens.audience]);
+        let Ok(decoded) =
+            jsonwebtoken::decode::<Value>(token, &stored.key.decoding_key(), &validation)
+        else {
+            return Ok(None);
+        };
+        let json = decoded.claims;
+        let Ok(claims) = Claims::deserialize(&json) else {
+            return Ok(None);
+        };
+        Ok((now.as_second() < claims.exp).then_some((claims, json)))
+    }
+}

@@ -1,0 +1,353 @@
+//! Clients and their secrets' hashes.
+
+use std::{collections::HashMap, num::NonZeroU32};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use mesh::clock::{from_micros, to_micros};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+use uuid::Uuid;
+
+use super::{
+    Store, bump,
+    entity::{client, client_secret},
+};
+use crate::{
+    domain::{
+        certificate::RequiredCertificate,
+        client::{Client, Lifetimes, Secret, Settings},
+        key_set::ClientKeys,
+        limits::Limits,
+        scope::{Permission, Scope},
+    },
+    error::Error,
+};
+
+/// Secrets of a client that live at once.
+const MOST_SECRETS: u64 = 2;
+
+impl Store {
+    pub(crate) async fn insert_client(&self, client: Client) -> Result<(), Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let mut row = settings_row(&client.settings);
+                    row.client_id = Set(client.id.clone());
+                    row.partner_id = Set(client.partner);
+                    row.disabled = Set(client.disabled);
+                    row.created_at = Set(to_micros(client.created_at));
+                    client::Entity::insert(row)
+                        .exec_without_returning(txn)
+                        .await?;
+                    for secret in client.secrets {
+                        insert_secret(txn, &client.id, secret).await?;
+                    }
+                    bump(txn).await
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn client(&self, id: &str) -> Result<Option<Client>, Error> {
+        find(&self.db.read, id).await
+    }
+
+    /// By client id, after the one given.
+    pub(crate) async fn list_clients(
+        &self,
+        after: Option<String>,
+        limit: u64,
+    ) -> Result<Vec<Client>, Error> {
+        let mut query = client::Entity::find().order_by_asc(client::Column::ClientId);
+        if let Some(after) = after {
+            query = query.filter(client::Column::ClientId.gt(after));
+        }
+        // SQLite's integers are signed.
+        let rows = query
+            .limit(std::cmp::min(limit, i64::MAX as u64))
+            .all(&self.db.read)
+            .await?;
+        let mut secrets = client_secret::Entity::find();
+        // A whole list needs no names; a page's fit a statement.
+        if limit <= 1_001 {
+            let ids = rows.iter().map(|row| row.client_id.clone());
+            secrets = secrets.filter(client_secret::Column::ClientId.is_in(ids));
+        }
+        let mut by_client: HashMap<String, Vec<Secret>> = HashMap::new();
+        for row in secrets
+            .order_by_asc(client_secret::Column::Id)
+            .all(&self.db.read)
+            .await?
+        {
+            let secrets = by_client.entry(row.client_id.clone()).or_default();
+            secrets.push(row.into());
+        }
+        rows.into_iter()
+            .map(|row| {
+                let secrets = by_client.remove(&row.client_id).unwrap_or_default();
+                read(row, secrets)
+            })
+            .collect()
+    }
+
+    /// Puts new settings in place of the old; the client as it is then.
+    pub(crate) async fn update_client(
+        &self,
+        id: String,
+        change: impl FnOnce(&mut Settings) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Option<Client>, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let Some(mut client) = find(txn, &id).await? else {
+                        return Ok(None);
+                    };
+                    change(&mut client.settings)?;
+                    client.settings.validate()?;
+                    let mut row = settings_row(&client.settings);
+                    row.client_id = Set(id);
+                    client::Entity::update(row).exec(txn).await?;
+                    bump(txn).await?;
+                    Ok(Some(client))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn set_client_state(
+        &self,
+        id: String,
+        disabled: bool,
+    ) -> Result<Option<Client>, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    client::Entity::update_many()
+                        .col_expr(client::Column::Disabled, Expr::value(disabled))
+                        .filter(client::Column::ClientId.eq(&id))
+                        .exec(txn)
+                        .await?;
+                    bump(txn).await?;
+                    find(txn, &id).await
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Whether there was such a client.
+    pub(crate) async fn delete_client(&self, id: String) -> Result<bool, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    client_secret::Entity::delete_many()
+                        .filter(client_secret::Column::ClientId.eq(&id))
+                        .exec(txn)
+                        .await?;
+                    let deleted = client::Entity::delete_by_id(id).exec(txn).await?;
+                    bump(txn).await?;
+                    Ok(deleted.rows_affected > 0)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Adds a secret; those that have ended make room for it.
+    pub(crate) async fn add_secret(
+        &self,
+        id: String,
+        secret: Secret,
+        others_expire_at: Option<Timestamp>,
+    ) -> Result<Option<Client>, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    if find(txn, &id).await?.is_none() {
+                        return Ok(None);
+                    }
+                    let of_client = client_secret::Column::ClientId.eq(&id);
+                    client_secret::Entity::delete_many()
+                        .filter(of_client.clone())
+                        .filter(client_secret::Column::ExpiresAt.lte(to_micros(secret.created_at)))
+                        .exec(txn)
+                        .await?;
+                    let live = client_secret::Entity::find()
+                        .filter(of_client.clone())
+                        .count(txn)
+                        .await?;
+                    if live >= MOST_SECRETS {
+                        return Err(Error::TooManySecrets);
+                    }
+                    if let Some(end) = others_expire_at {
+                        client_secret::Entity::update_many()
+                            .col_expr(
+                                client_secret::Column::ExpiresAt,
+                                Expr::value(to_micros(end)),
+                            )
+                            .filter(of_client)
+                            .exec(txn)
+                            .await?;
+                    }
+                    insert_secret(txn, &id, secret).await?;
+                    bump(txn).await?;
+                    find(txn, &id).await
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn delete_secret(
+        &self,
+        id: String,
+        secret: Uuid,
+    ) -> Result<Option<Client>, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    client_secret::Entity::delete_many()
+                        .filter(client_secret::Column::ClientId.eq(&id))
+                        .filter(client_secret::Column::Id.eq(secret))
+                        .exec(txn)
+                        .await?;
+                    bump(txn).await?;
+                    find(txn, &id).await
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Client>, Error> {
+    let Some(row) = client::Entity::find_by_id(id).one(db).await? else {
+        return Ok(None);
+    };
+    let secrets = client_secret::Entity::find()
+        .filter(client_secret::Column::ClientId.eq(id))
+        .order_by_asc(client_secret::Column::Id)
+        .all(db)
+        .await?;
+    let secrets = secrets.into_iter().map(Secret::from).collect();
+    read(row, secrets).map(Some)
+}
+
+async fn insert_secret(
+    txn: &DatabaseTransaction,
+    client_id: &str,
+    secret: Secret,
+) -> Result<(), Error> {
+    client_secret::Entity::insert(client_secret::ActiveModel {
+        id: Set(secret.id),
+        client_id: Set(client_id.to_owned()),
+        hash: Set(secret.hash),
+        created_at: Set(to_micros(secret.created_at)),
+        expires_at: Set(secret.expires_at.map(to_micros)),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}
+
+fn settings_row(settings: &Settings) -> client::ActiveModel {
+    // At most 100,000 and 3,600: both fit.
+    let number = |value: Option<NonZeroU32>| Set(value.map(|value| value.get() as i32));
+    let seconds = |value: Option<u32>| Set(value.map(|value| value as i32));
+    let (thumbprint, issued) = match &settings.certificate {
+        Some(RequiredCertificate::Thumbprint(thumbprint)) => (Some(thumbprint.to_vec()), None),
+        Some(RequiredCertificate::Issued(issued)) => (None, Some(issued)),
+        None => (None, None),
+    };
+    client::ActiveModel {
+        client_id: NotSet,
+        partner_id: NotSet,
+        disabled: NotSet,
+        created_at: NotSet,
+        name: Set(settings.name.clone()),
+        sites: Set(join(settings.sites.iter())),
+        scopes: Set(join(settings.scopes.iter().map(|s| s.as_str()))),
+        permissions: Set(join(settings.permissions.iter().map(|p| p.as_str()))),
+        jwks: Set(settings.keys.as_ref().map(|keys| keys.json().to_owned())),
+        certificate_thumbprint: Set(thumbprint),
+        certificate_subject: Set(issued.map(|issued| issued.subject.clone())),
+        certificate_ca: Set(issued.map(|issued| issued.ca_pem.clone())),
+        client_lifetime_s: seconds(settings.lifetimes.client),
+        subject_lifetime_s: seconds(settings.lifetimes.subject),
+        requests_per_second: number(settings.limits.requests_per_second),
+        burst: number(settings.limits.burst),
+        misses_per_minute: number(settings.limits.misses_per_minute),
+        device_misses_per_minute: number(settings.limits.device_misses_per_minute),
+    }
+}
+
+fn read(row: client::Model, secrets: Vec<Secret>) -> Result<Client, Error> {
+    let unsigned = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+    let number = |value| unsigned(value).and_then(NonZeroU32::new);
+    let thumbprint = row.certificate_thumbprint.map(|bytes| {
+        let thumbprint = bytes.try_into().map_err(|_| Error::Corrupt("client"))?;
+        Ok::<_, Error>(RequiredCertificate::Thumbprint(thumbprint))
+    });
+    let certificate = match (thumbprint, row.certificate_subject, row.certificate_ca) {
+        (Some(thumbprint), ..) => Some(thumbprint?),
+        (None, Some(subject), Some(ca)) => Some(RequiredCertificate::by_subject(&subject, &ca)?),
+        _ => None,
+    };
+    Ok(Client {
+        id: row.client_id,
+        partner: row.partner_id,
+        settings: Settings {
+            name: row.name,
+            sites: split(&row.sites, |id| Uuid::try_parse(id).ok()),
+            scopes: split(&row.scopes, Scope::parse),
+            permissions: split(&row.permissions, Permission::parse),
+            keys: row.jwks.as_deref().map(ClientKeys::parse).transpose()?,
+            certificate,
+            lifetimes: Lifetimes {
+                client: unsigned(row.client_lifetime_s),
+                subject: unsigned(row.subject_lifetime_s),
+            },
+            limits: Limits {
+                requests_per_second: number(row.requests_per_second),
+                burst: number(row.burst),
+                misses_per_minute: number(row.misses_per_minute),
+                device_misses_per_minute: number(row.device_misses_per_minute),
+            },
+        },
+        secrets,
+        disabled: row.disabled,
+        created_at: from_micros(row.created_at),
+    })
+}
+
+impl From<client_secret::Model> for Secret {
+    fn from(row: client_secret::Model) -> Self {
+        Self {
+            id: row.id,
+            hash: row.hash,
+            created_at: from_micros(row.created_at),
+            expires_at: row.expires_at.map(from_micros),
+        }
+    }
+}
+
+fn join(values: impl Iterator<Item = impl ToString>) -> String {
+    values.map(|v| v.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn split<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    text.split(' ').filter_map(parse).collect()
+}

@@ -1,0 +1,19 @@
+//! The schema's history. What an older release of this program still reads is
+//! only ever added to.
+
+mod m0001_initial;
+mod m0002_whole_server;
+
+use sea_orm_migration::prelude::*;
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_initial::Initial),
+            Box::new(m0002_whole_server::WholeServer),
+        ]
+    }
+}
