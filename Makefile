@@ -36,7 +36,7 @@ cert: $(BIN)/devmesh ## An operator's certificate for the running mesh: ROLE=vie
 
 .PHONY: test
 test: lint build ## Format, lint and test everything
-	scripts/tools.sh postgres
+	scripts/tools.sh postgres oauth-python oauth-node oauth-go
 	$(CARGO) test --locked --workspace
 
 .PHONY: lint

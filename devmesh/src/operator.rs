@@ -3,13 +3,17 @@
 use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
-        device_service_client::DeviceServiceClient, event_service_client::EventServiceClient,
-        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
-        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
+        audit_service_client::AuditServiceClient, device_service_client::DeviceServiceClient,
+        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
+        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
+        partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
-    auth::client_service_client::ClientServiceClient,
+    auth::{
+        client_service_client::ClientServiceClient,
+        signing_key_service_client::SigningKeyServiceClient,
+    },
 };
 
 use crate::{Error, layout::Layout};
@@ -40,6 +44,14 @@ impl Operator {
 
     pub fn clients(&self) -> ClientServiceClient<MeshChannel> {
         ClientServiceClient::new(self.auth.clone())
+    }
+
+    pub fn signing_keys(&self) -> SigningKeyServiceClient<MeshChannel> {
+        SigningKeyServiceClient::new(self.auth.clone())
+    }
+
+    pub fn audit(&self) -> AuditServiceClient<MeshChannel> {
+        AuditServiceClient::new(self.access.clone())
     }
 
     pub fn partners(&self) -> PartnerServiceClient<MeshChannel> {

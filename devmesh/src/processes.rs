@@ -88,9 +88,13 @@ impl Processes {
 
     /// Until each answers that it is ready.
     pub async fn wait_until_ready(&mut self) -> Result<(), Error> {
+        self.wait_for(&SERVICES).await
+    }
+
+    async fn wait_for(&mut self, services: &[&'static str]) -> Result<(), Error> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let deadline = Instant::now() + READY_WITHIN;
-        for service in SERVICES {
+        for &service in services {
             let url = format!("http://{}/readyz", self.layout.addresses.admin(service));
             loop {
                 self.check_alive()?;
@@ -136,10 +140,10 @@ impl Processes {
         Ok(())
     }
 
-    /// Starts one process again and waits until all are ready.
+    /// Starts one process again and waits until it is ready.
     pub async fn restart(&mut self, name: &'static str) -> Result<(), Error> {
         self.spawn(name)?;
-        self.wait_until_ready().await
+        self.wait_for(&[name]).await
     }
 
     /// Asks all to end, and kills what has not in time.

@@ -2,6 +2,7 @@
 //! own, talking mutual TLS as they do in production. No layer is replaced and
 //! no call is short-cut.
 
+mod assertion;
 mod collector;
 mod partner;
 mod processes;
@@ -13,10 +14,11 @@ use std::{
     time::Duration,
 };
 
+pub use assertion::ClientKey;
 pub use collector::{Collector, Told};
 use devmesh::{
     estate::{self, Estate},
-    layout::{Layout, Sockets},
+    layout::{Addresses, Layout, Sockets},
     postgres::Postgres,
     sim::Sim,
 };
@@ -49,6 +51,11 @@ fn postgres() -> &'static Postgres {
 
 impl Mesh {
     pub async fn start(database: Database) -> Self {
+        Self::start_with(database, |_, text| text).await
+    }
+
+    /// With each service's configuration (TOML) edited.
+    pub async fn start_with(database: Database, edit: impl Fn(&str, String) -> String) -> Self {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let (mut sockets, addresses) = Sockets::bind().expect("sockets");
@@ -62,6 +69,11 @@ impl Mesh {
             ),
         };
         let layout = Layout::write(folder.path(), addresses, &url).expect("a layout");
+        for service in devmesh::layout::SERVICES {
+            let file = layout.config_file(service);
+            let text = std::fs::read_to_string(&file).expect("a configuration");
+            std::fs::write(file, edit(service, text)).expect("written");
+        }
         let mut shutdowns = Vec::new();
 
         let simulator = partner_sim::config::load(&layout.config_file("partner-sim"))
@@ -132,6 +144,43 @@ impl Mesh {
         start_service(service, &self.layout, grpc, admin, None, shutdown.clone());
         self.shutdowns.push((service, shutdown));
         wait_until_ready(&self.layout).await;
+    }
+
+    /// A second edge, auth-svc and access-svc beside the first ones, on the
+    /// same databases and keys; they ask each other, and share biometric-svc.
+    pub async fn replicate(&mut self) -> Partner {
+        let (mut sockets, addresses) = Sockets::bind().expect("sockets");
+        let mut layout = self.layout.clone();
+        layout.root = self.folder.path().join("replica");
+        std::fs::create_dir_all(layout.root.join("config")).expect("a folder");
+        let second = ["auth-svc", "access-svc", "edge-rest"];
+        for service in second {
+            let file = self.layout.config_file(service);
+            let mut text = std::fs::read_to_string(file).expect("a configuration");
+            for moved in second {
+                for of in [Addresses::grpc, Addresses::admin] {
+                    let (old, new) = (of(&self.layout.addresses, moved), of(&addresses, moved));
+                    text = text.replace(&old.to_string(), &new.to_string());
+                }
+            }
+            let listen = format!("listen = \"{}\"", self.layout.addresses.public);
+            text = text.replace(&listen, &format!("listen = \"{}\"", addresses.public));
+            std::fs::write(layout.config_file(service), text).expect("written");
+            let (grpc, admin) = sockets.take(service).expect("sockets");
+            let public = (service == edge_rest::SERVICE)
+                .then(|| sockets.public.try_clone().expect("a socket"));
+            let shutdown = Shutdown::new();
+            start_service(service, &layout, grpc, admin, public, shutdown.clone());
+            self.shutdowns.push((service, shutdown));
+        }
+        layout.addresses = addresses;
+        let mut waiting = layout.clone();
+        waiting.addresses = addresses;
+        wait_until_ready_of(&waiting, &second).await;
+        let estate = &self.estate;
+        let mut partner = Partner::new(&self.layout, &estate.client_id, &estate.client_secret);
+        partner.edge = format!("https://{}", addresses.public);
+        partner
     }
 
     /// Commands that the partner's gateway received for a device.
@@ -205,13 +254,17 @@ fn listener(socket: TcpListener) -> tokio::net::TcpListener {
 }
 
 async fn wait_until_ready(layout: &Layout) {
+    wait_until_ready_of(layout, &devmesh::layout::SERVICES).await;
+}
+
+async fn wait_until_ready_of(layout: &Layout, services: &[&str]) {
     let http = Arc::new(
         reqwest::Client::builder()
             .no_proxy()
             .build()
             .expect("a client"),
     );
-    for service in devmesh::layout::SERVICES {
+    for service in services {
         let url = format!("http://{}/readyz", layout.addresses.admin(service));
         let ready = async {
             loop {

@@ -73,6 +73,39 @@ impl Partner {
         Self::send(request).await
     }
 
+    /// The same as another client, which says who it is in the parameters.
+    pub async fn ask_token_unauthenticated(&self, parameters: &[(&str, &str)]) -> Answer {
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend_from_slice(parameters);
+        Self::send(self.request(Method::POST, "/oauth2/token").form(&form)).await
+    }
+
+    /// Posts a form with this client's secret.
+    pub async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .basic_auth(&self.client_id, Some(&self.client_secret))
+            .form(form);
+        Self::send(request).await
+    }
+
+    /// Whether a token is active, as introspection tells this client.
+    pub async fn is_active(&self, token: &str) -> bool {
+        let answer = self
+            .post_form("/oauth2/introspect", &[("token", token)])
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["active"] == true
+    }
+
+    /// The same client over another HTTPS client.
+    pub fn over(&self, http: reqwest::Client) -> Self {
+        Self {
+            http,
+            ..self.clone()
+        }
+    }
+
     /// A client-only token.
     pub async fn token(&self) -> String {
         let answer = self.ask_token(&[]).await;

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind, EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
@@ -162,8 +163,37 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     }))
 }
 
+/// Longer access tokens are not looked at.
+const LONGEST: usize = 16 * 1024;
+
+/// The key id of what looks like an access token (RFC 9068 section 4, RFC
+/// 8725): its type is pinned, nothing in it is critical that is not known
+/// here, and whatever key it brings along is passed over.
+pub fn access_token_kid(token: &str) -> Option<String> {
+    if token.len() > LONGEST || token.split('.').count() != 3 {
+        return None;
+    }
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+    // A struct refuses a member that stands twice; a map would not.
+    #[derive(serde::Deserialize)]
+    struct Header {
+        alg: String,
+        typ: String,
+        kid: String,
+        crit: Option<serde_json::Value>,
+    }
+    let header: Header = serde_json::from_slice(&header).ok()?;
+    let typ = header.typ.to_ascii_lowercase();
+    let good = matches!(header.alg.as_str(), "ES256" | "EdDSA")
+        && (typ == "at+jwt" || typ == "application/at+jwt")
+        && header.crit.is_none();
+    good.then_some(header.kid)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use jsonwebtoken::{Header, Validation};
     use ring::signature::KeyPair;
 
@@ -219,6 +249,39 @@ mod tests {
         assert!(jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &private).is_ok());
         for other in [Algorithm::EdDSA, Algorithm::HS256, Algorithm::RS256] {
             assert!(jsonwebtoken::encode(&Header::new(other), &claims, &private).is_err());
+        }
+    }
+
+    fn token(header: &str) -> String {
+        format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header))
+    }
+
+    #[test]
+    fn only_a_header_of_ours_is_access_token_kid() {
+        let good = r#"{"alg":"ES256","typ":"at+jwt","kid":"k"}"#;
+        assert_eq!(access_token_kid(&token(good)), Some("k".into()));
+        for header in [
+            r#"{"alg":"none","typ":"at+jwt","kid":"k"}"#,
+            r#"{"alg":"HS256","typ":"at+jwt","kid":"k"}"#,
+            r#"{"alg":"ES256","typ":"JWT","kid":"k"}"#,
+            r#"{"alg":"ES256","typ":"at+jwt"}"#,
+            r#"{"alg":"ES256","typ":"at+jwt","kid":"k","crit":["b64"]}"#,
+            r#"{"alg":"ES256","alg":"none","typ":"at+jwt","kid":"k"}"#,
+            "x",
+        ] {
+            assert_eq!(access_token_kid(&token(header)), None, "{header}");
+        }
+        assert_eq!(access_token_kid("a.b"), None);
+        assert_eq!(
+            access_token_kid(&format!("{}{}", token(good), "A".repeat(LONGEST))),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC*") {
+            let _ = access_token_kid(&text);
         }
     }
 }

@@ -1,0 +1,126 @@
+//! Two of everything over one PostgreSQL.
+
+use devmesh::{
+    estate::{BARRIER, DOOR, PLATE},
+    operator::Operator,
+};
+use futures::future::join_all;
+use mesh_tests::{ClientKey, Database, Mesh};
+use propdev_proto::auth::{Client, UpdateClientRequest};
+use prost_types::FieldMask;
+use serde_json::json;
+
+use crate::eventually;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_agree() {
+    let mut mesh = Mesh::start(Database::Postgres).await;
+    let first = mesh.partner();
+    let second = mesh.replicate().await;
+
+    // On the key: what one signs, the other takes.
+    let kid = |token: &str| jsonwebtoken::decode_header(token).expect("a header").kid;
+    let (one, two) = (first.token().await, second.token().await);
+    assert_eq!(kid(&one), kid(&two));
+    assert_eq!(second.open_by_plate(BARRIER, &one, PLATE).await.status, 200);
+    assert_eq!(first.open_by_plate(BARRIER, &two, PLATE).await.status, 200);
+
+    // On what is revoked.
+    let answer = first.post_form("/oauth2/revoke", &[("token", &one)]).await;
+    assert_eq!(answer.status, 200);
+    assert!(!second.is_active(&one).await);
+    for replica in [&first, &second] {
+        eventually("a revoked token is refused everywhere", async || {
+            replica.open_by_plate(BARRIER, &one, PLATE).await.told() == (401, "invalid_token")
+        })
+        .await;
+    }
+
+    // On what is used: a hundred simultaneous openings with one token, half of
+    // them at each, give one command.
+    let token = first.face_token(&mesh.estate.resident.probe()).await;
+    let openings = (0..100).map(|i| {
+        let replica = if i % 2 == 0 { &first } else { &second };
+        replica.open_door(DOOR, &token)
+    });
+    let answers = join_all(openings).await;
+    let count = |told: (u16, &str)| answers.iter().filter(|a| a.told() == told).count();
+    assert_eq!(answers.iter().filter(|a| a.status == 200).count(), 1);
+    assert_eq!(count((401, "token_already_used")), 99);
+    assert_eq!(mesh.commands_to(DOOR).await.len(), 1);
+    assert!(!second.is_active(&token).await);
+
+    // On evidence: one probe, a token from each, one opening.
+    let probe = mesh.estate.resident.probe();
+    let tokens = [
+        first.face_token(&probe).await,
+        second.face_token(&probe).await,
+    ];
+    assert_eq!(second.open_door(DOOR, &tokens[0]).await.status, 200);
+    assert_eq!(
+        first.open_door(DOOR, &tokens[1]).await.told(),
+        (401, "token_already_used")
+    );
+
+    // On idempotency keys.
+    let client = first.token().await;
+    let open = async |replica: &mesh_tests::Partner| {
+        let request = replica
+            .request(
+                reqwest::Method::POST,
+                &format!("/v1/barriers/{BARRIER}/open"),
+            )
+            .bearer_auth(&client)
+            .header("Idempotency-Key", "one-press")
+            .json(&json!({"plate": {"number": PLATE}}));
+        mesh_tests::Partner::send(request).await
+    };
+    let presses = join_all((0..20).map(|i| open(if i % 2 == 0 { &first } else { &second }))).await;
+    let id = presses[0].text("opening_id");
+    assert!(
+        presses
+            .iter()
+            .all(|a| a.status == 200 && a.text("opening_id") == id)
+    );
+
+    // On assertions.
+    let key = ClientKey::generate("k");
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let request = UpdateClientRequest {
+        client_id: mesh.estate.client_id.clone(),
+        client: Some(Client {
+            jwks: key.jwks(),
+            ..Client::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: vec!["jwks".into()],
+        }),
+    };
+    operator
+        .clients()
+        .update_client(request)
+        .await
+        .expect("updated");
+    let assertion = key.assertion(&mesh.estate.client_id, &first.edge);
+    let parameters = [
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", &assertion),
+    ];
+    eventually("the other replica knows the key", async || {
+        let probe = key.assertion(&mesh.estate.client_id, &first.edge);
+        let parameters = [
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", &probe),
+        ];
+        second.ask_token_unauthenticated(&parameters).await.status == 200
+    })
+    .await;
+    let uses = (0..20).map(|i| {
+        let replica = if i % 2 == 0 { &first } else { &second };
+        replica.ask_token_unauthenticated(&parameters)
+    });
+    let answers = join_all(uses).await;
+    assert_eq!(answers.iter().filter(|a| a.status == 200).count(), 1);
+}

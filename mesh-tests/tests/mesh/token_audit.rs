@@ -1,0 +1,155 @@
+//! What the audit learns of tokens and clients.
+
+use devmesh::{
+    estate::{DOOR, PLATE},
+    operator::Operator,
+};
+use mesh_tests::{Mesh, ProcessMesh, on_both_databases};
+use propdev_proto::{
+    access::{AuthEvent, AuthEventKind, ListAuthEventsRequest},
+    auth::AddClientSecretRequest,
+};
+
+use crate::eventually;
+
+on_both_databases!(every_issue_and_refusal_is_told);
+
+async fn events(operator: &Operator) -> Vec<AuthEvent> {
+    let request = ListAuthEventsRequest {
+        page_size: 1_000,
+        ..ListAuthEventsRequest::default()
+    };
+    let answer = operator.audit().list_auth_events(request).await;
+    answer.expect("events").into_inner().events
+}
+
+async fn every_issue_and_refusal_is_told(mesh: Mesh) {
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let token = partner.token().await;
+    let face = partner.face_token(&mesh.estate.resident.probe()).await;
+    let plate = partner.plate_token(PLATE).await;
+    let stranger = devmesh::estate::probe(mesh.estate.stranger);
+    assert_eq!(partner.ask_face_token(&stranger).await.status, 400);
+    assert_eq!(partner.ask_token(&[("scope", "x")]).await.status, 400);
+    partner
+        .post_form("/oauth2/revoke", &[("token", &token)])
+        .await;
+    let request = AddClientSecretRequest {
+        client_id: mesh.estate.client_id.clone(),
+        ..AddClientSecretRequest::default()
+    };
+    let added = operator
+        .clients()
+        .add_client_secret(request)
+        .await
+        .expect("added")
+        .into_inner();
+
+    let jti = |token: &str| {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let payload = token.split('.').nth(1).expect("a payload");
+        let json = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+        let claims: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        claims["jti"].as_str().expect("a jti").to_owned()
+    };
+    let of_client = mesh.estate.client_id.clone();
+    let wanted = [
+        (AuthEventKind::TokenIssued, "", "", jti(&token)),
+        (AuthEventKind::TokenIssued, "", "face", jti(&face)),
+        (AuthEventKind::TokenIssued, "", "plate", jti(&plate)),
+        (
+            AuthEventKind::TokenRefused,
+            "invalid_grant",
+            "face",
+            String::new(),
+        ),
+        (
+            AuthEventKind::TokenRefused,
+            "invalid_scope",
+            "",
+            String::new(),
+        ),
+        (AuthEventKind::TokenRevoked, "", "", jti(&token)),
+        (
+            AuthEventKind::ClientChanged,
+            "registered",
+            "",
+            String::new(),
+        ),
+        (
+            AuthEventKind::ClientChanged,
+            "secret_added",
+            "",
+            String::new(),
+        ),
+    ];
+    eventually("all of it is told", async || {
+        let told = events(&operator).await;
+        wanted.iter().all(|(kind, code, means, jti)| {
+            told.iter().any(|event| {
+                event.kind() == *kind
+                    && event.code == *code
+                    && event.means == *means
+                    && event.jti == *jti
+                    && event.client_id == of_client
+            })
+        })
+    })
+    .await;
+    let told = events(&operator).await;
+    let by_face = told
+        .iter()
+        .find(|event| event.means == "face" && event.code.is_empty());
+    assert_eq!(by_face.expect("the event").audit_pseudonym.len(), 36);
+    let changed = told.iter().find(|event| event.code == "secret_added");
+    assert_eq!(changed.expect("the event").actor, "operator/operator/dev");
+    let text = format!("{told:?}");
+    for secret in [
+        mesh.estate.client_secret.as_str(),
+        &added.client_secret,
+        &token,
+        &face,
+        PLATE,
+        &mesh.estate.resident.resident_id,
+    ] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let ids: std::collections::HashSet<_> = told.iter().map(|event| &event.event_id).collect();
+    assert_eq!(ids.len(), told.len(), "nothing is told twice");
+}
+
+/// auth-svc tells its audit to access-svc: what it could not tell yet outlives
+/// a crash of both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_the_outbox_outlives_a_crash() {
+    let mut mesh = ProcessMesh::start(None).await;
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let before = events(&operator).await.len();
+    let token = partner.face_token(&mesh.estate.resident.probe()).await;
+    mesh.processes.kill("access-svc").await.expect("killed");
+    // Refused after the client has proved itself: durable before the answer.
+    for _ in 0..5 {
+        let answer = partner.ask_token(&[("scope", "x")]).await;
+        assert_eq!(answer.told(), (400, "invalid_scope"));
+    }
+    mesh.processes.kill("auth-svc").await.expect("killed");
+    mesh.processes.restart("auth-svc").await.expect("restarted");
+    mesh.processes
+        .restart("access-svc")
+        .await
+        .expect("restarted");
+    eventually("all of it is told", async || {
+        let told = events(&operator).await;
+        let refused = told
+            .iter()
+            .filter(|event| event.code == "invalid_scope")
+            .count();
+        let issued = told.iter().filter(|event| event.means == "face").count();
+        told.len() > before && refused == 5 && issued == 1
+    })
+    .await;
+    assert_eq!(partner.open_door(DOOR, &token).await.status, 200);
+    mesh.processes.stop().await.expect("stopped");
+}
