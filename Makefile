@@ -54,6 +54,12 @@ lint: ## rustfmt, clippy, buf, cargo-deny, the chart, paths in the docs
 fmt: ## Format
 	$(CARGO) fmt --all
 
+.PHONY: bench-token
+bench-token: ## Tokens beside the bare chain and other servers: docs/benchmarks/token.json
+	$(CARGO) build --release --locked --workspace --bins
+	scripts/tools.sh bench-oidc-provider bench-keycloak
+	target/release/bench token
+
 .PHONY: chart
 chart: ## Lint and render the Helm chart
 	scripts/lint-chart.sh

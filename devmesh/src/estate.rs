@@ -1,6 +1,7 @@
 //! A residential complex to try things in: two partners, their devices, and
 //! residents with and without rights and money.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use mesh::{Clock, SystemClock};
 use partner_sim::face::Identity;
@@ -11,7 +12,7 @@ use propdev_proto::{
         DeviceKind, EnrolFaceRequest, Grant, Partner, PartnerClientCredentials,
         SetSubscriptionRequest, Subscription,
     },
-    auth::{ClientLimits, PlateReading, RegisterClientRequest},
+    auth::{Client, ClientLimits, PlateReading, RegisterClientRequest, UpdateClientRequest},
     biometric::FaceVector,
 };
 use serde::{Deserialize, Serialize};
@@ -167,6 +168,64 @@ pub async fn seed(layout: &Layout) -> Result<Estate, Error> {
         stranger: base ^ 3,
     })
 }
+
+/// Adds so many residents with a right to the first door, paid for, each with
+/// a face of its own.
+pub async fn populate(
+    layout: &Layout,
+    estate: &Estate,
+    count: usize,
+) -> Result<Vec<Person>, Error> {
+    let seeder = Seeder {
+        operator: Operator::connect(layout, "operator")?,
+        privacy: Operator::connect(layout, "privacy")?,
+        layout: layout.clone(),
+        now: SystemClock.now(),
+    };
+    let rights = Rights {
+        partner: &estate.partner_id,
+        site: &estate.site_id,
+        devices: &[DOOR],
+    };
+    let base: u64 = rand::random();
+    let (seeder, rights) = (&seeder, &rights);
+    stream::iter(0..count as u64)
+        .map(|i| async move {
+            let name = format!("Resident {i}");
+            seeder
+                .person(&name, base.wrapping_add(i), rights, true)
+                .await
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// Lifts the first client's limits as far as they go, for load.
+pub async fn unlimit(layout: &Layout, estate: &Estate) -> Result<(), Error> {
+    let operator = Operator::connect(layout, "operator")?;
+    let most = 100_000;
+    let request = UpdateClientRequest {
+        client_id: estate.client_id.clone(),
+        client: Some(Client {
+            limits: Some(ClientLimits {
+                requests_per_second: most,
+                burst: most,
+                misses_per_minute: most,
+                device_misses_per_minute: most,
+            }),
+            ..Client::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["limits".into()],
+        }),
+    };
+    call!(operator.clients(), update_client, request);
+    Ok(())
+}
+
+/// Residents added at once.
+const AT_ONCE: usize = 32;
 
 /// What a person may open.
 struct Rights<'a> {

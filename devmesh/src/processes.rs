@@ -115,6 +115,14 @@ impl Processes {
         Ok(())
     }
 
+    /// Each program and its process id.
+    pub fn ids(&self) -> Vec<(&'static str, u32)> {
+        self.children
+            .iter()
+            .filter_map(|(name, child)| Some((*name, child.id()?)))
+            .collect()
+    }
+
     /// Fails when one of the processes has ended.
     pub fn check_alive(&mut self) -> Result<(), Error> {
         for (name, child) in &mut self.children {
@@ -134,6 +142,20 @@ impl Processes {
         for (child_name, child) in &mut self.children {
             if *child_name == name {
                 child.kill().await?;
+            }
+        }
+        self.children.retain(|(child, _)| *child != name);
+        Ok(())
+    }
+
+    /// Asks one process to end and waits for its end.
+    pub async fn terminate(&mut self, name: &str) -> Result<(), Error> {
+        for (child_name, child) in &mut self.children {
+            if *child_name == name {
+                if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                    let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+                }
+                child.wait().await?;
             }
         }
         self.children.retain(|(child, _)| *child != name);

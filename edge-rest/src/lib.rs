@@ -71,7 +71,9 @@ pub async fn run(
     let certificate = public_listener::Certificate::load(&config.public)?;
     tokio::spawn(certificate.clone().watch(shutdown.clone()));
     let egress = Arc::new(egress::Egress::new(config.egress, inside.clone()));
-    let router = http::router(http::Edge::new(inside, &config));
+    let edge = http::Edge::new(inside, &config);
+    let reporting = tokio::spawn(edge.clone().report_refused(shutdown.clone()));
+    let router = http::router(edge);
 
     let server = Server {
         service: SERVICE,
@@ -109,5 +111,7 @@ pub async fn run(
     };
     member.readiness.set(true);
     tokio::try_join!(serving, public, unready)?;
+    // Its last report goes out while the mesh still stands, if it does.
+    let _ = reporting.await;
     Ok(())
 }

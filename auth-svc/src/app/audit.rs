@@ -58,13 +58,17 @@ impl Summaries {
     }
 
     fn count(&self, kind: Kind, client_id: Option<&str>) {
+        self.count_many(kind, client_id, 1);
+    }
+
+    fn count_many(&self, kind: Kind, client_id: Option<&str>, times: u32) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (kind, client_id.map(str::to_owned));
         if counts.len() >= MOST_NAMED && !counts.contains_key(&key) {
             key.1 = None;
         }
         let count = counts.entry(key).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(times);
     }
 
     fn take(&self) -> HashMap<(Kind, Option<String>), u32> {
@@ -77,6 +81,14 @@ impl App {
     pub(crate) async fn record(&self, event: Event) -> Result<(), Error> {
         let encoded = (event.id, encode_event(&event));
         self.parts.store.add_events(vec![encoded]).await
+    }
+
+    /// What the edge refused by address: nobody has said who they are.
+    pub(crate) fn edge_refused(&self, count: u64) {
+        let times = u32::try_from(count).unwrap_or(u32::MAX);
+        self.parts
+            .summaries
+            .count_many(Kind::RateLimited, None, times);
     }
 
     /// Durable within a second; waits only when very many do.

@@ -2,9 +2,9 @@ use futures::future::join_all;
 use propdev_proto::auth::{
     ClientCredentials, GetKeySetRequest, GetKeySetResponse, IntrospectTokenRequest,
     IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, IssueTokenResult,
-    IssueTokensRequest, IssueTokensResponse, Refusal, RevokeTokenRequest, RevokeTokenResponse,
-    client_credentials::Method, issue_token_request, issue_token_result,
-    token_service_server::TokenService,
+    IssueTokensRequest, IssueTokensResponse, Refusal, ReportRefusedRequest, ReportRefusedResponse,
+    RevokeTokenRequest, RevokeTokenResponse, client_credentials::Method, issue_token_request,
+    issue_token_result, token_service_server::TokenService,
 };
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -89,6 +89,14 @@ impl TokenService for TokenApi {
             .revoke(&credentials, &token, message.request_id)
             .await?;
         Ok(Response::new(RevokeTokenResponse {}))
+    }
+
+    async fn report_refused(
+        &self,
+        request: Request<ReportRefusedRequest>,
+    ) -> Result<Response<ReportRefusedResponse>, Status> {
+        self.app.edge_refused(request.into_inner().count);
+        Ok(Response::new(ReportRefusedResponse {}))
     }
 
     async fn get_key_set(

@@ -433,6 +433,10 @@ impl Inside for Registry {
         Err(Status::unimplemented("not asked here"))
     }
 
+    async fn report_refused(&self, _: u64) -> Result<(), Status> {
+        Ok(())
+    }
+
     async fn key_set(&self) -> Result<GetKeySetResponse, Status> {
         Err(Status::unimplemented("not asked here"))
     }

@@ -11,7 +11,7 @@ mod token;
 mod vector;
 mod webhook;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router, middleware,
@@ -19,7 +19,10 @@ use axum::{
 };
 use bytes::Bytes;
 
-use mesh::limit::{Limits, Quota};
+use mesh::{
+    limit::{Limits, Quota},
+    shutdown::Shutdown,
+};
 
 use crate::{
     caller::Proxies,
@@ -58,6 +61,29 @@ impl Edge {
                 limits.address_burst,
             ),
         })
+    }
+}
+
+/// How often what was refused by address is told to the audit.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+impl Edge {
+    /// Tells the audit what was refused before anybody said who they are.
+    pub(crate) async fn report_refused(self: Arc<Self>, shutdown: Shutdown) {
+        let mut untold = 0;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(REPORT_EVERY) => {}
+            }
+            untold += self.addresses.take_refused();
+            if untold > 0 && self.inside.report_refused(untold).await.is_ok() {
+                untold = 0;
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
     }
 }
 

@@ -55,6 +55,10 @@ impl Inside for Stand {
         Ok(RevokeTokenResponse {})
     }
 
+    async fn report_refused(&self, _: u64) -> Result<(), Status> {
+        Ok(())
+    }
+
     async fn key_set(&self) -> Result<GetKeySetResponse, Status> {
         Ok(GetKeySetResponse {
             jwks: r#"{"keys":[]}"#.into(),

@@ -16,8 +16,8 @@ use propdev_proto::{
     },
     auth::{
         GetKeySetRequest, GetKeySetResponse, IntrospectTokenRequest, IntrospectTokenResponse,
-        IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
-        token_service_client::TokenServiceClient,
+        IssueTokenRequest, IssueTokenResponse, ReportRefusedRequest, RevokeTokenRequest,
+        RevokeTokenResponse, token_service_client::TokenServiceClient,
     },
 };
 use tonic::Status;
@@ -33,6 +33,7 @@ pub(crate) trait Inside: Send + Sync + 'static {
         &self,
         request: RevokeTokenRequest,
     ) -> Result<RevokeTokenResponse, Status>;
+    async fn report_refused(&self, count: u64) -> Result<(), Status>;
     async fn key_set(&self) -> Result<GetKeySetResponse, Status>;
     async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status>;
     async fn opening(&self, request: GetOpeningRequest) -> Result<GetOpeningResponse, Status>;
@@ -101,6 +102,12 @@ impl Inside for MeshInside {
             .revoke_token(request)
             .await?
             .into_inner())
+    }
+
+    async fn report_refused(&self, count: u64) -> Result<(), Status> {
+        let request = ReportRefusedRequest { count };
+        self.tokens.clone().report_refused(request).await?;
+        Ok(())
     }
 
     async fn key_set(&self) -> Result<GetKeySetResponse, Status> {

@@ -119,6 +119,40 @@ async fn every_issue_and_refusal_is_told(mesh: Mesh) {
     assert_eq!(ids.len(), told.len(), "nothing is told twice");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strangers_cause_is_summed_up() {
+    let mut mesh = ProcessMesh::start(None).await;
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let mut guesser = mesh.partner();
+    guesser.client_secret = "wrong".into();
+    for _ in 0..7 {
+        assert_eq!(guesser.ask_token(&[]).await.status, 401);
+    }
+    guesser.client_id = "nobody".into();
+    for _ in 0..5 {
+        assert_eq!(guesser.ask_token(&[]).await.status, 401);
+    }
+    // A minute's summary is also told at the end.
+    mesh.processes.terminate("auth-svc").await.expect("ended");
+    mesh.processes.restart("auth-svc").await.expect("restarted");
+    let summaries = async || {
+        let mut told = events(&operator).await;
+        told.retain(|event| event.kind() == AuthEventKind::AuthenticationFailed);
+        told.sort_by_key(|event| event.count);
+        told
+    };
+    eventually("it is told", async || !summaries().await.is_empty()).await;
+    let told = summaries().await;
+    let counts: Vec<(u32, &str)> = told
+        .iter()
+        .map(|event| (event.count, event.client_id.as_str()))
+        .collect();
+    // A name nobody registered is a stranger's and is not written down.
+    assert_eq!(counts, [(5, ""), (7, mesh.estate.client_id.as_str())]);
+    assert!(told.iter().all(|event| event.code == "invalid_client"));
+    mesh.processes.stop().await.expect("stopped");
+}
+
 /// auth-svc tells its audit to access-svc: what it could not tell yet outlives
 /// a crash of both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
