@@ -5,14 +5,20 @@
 #   scripts/tools.sh                 all tools
 #   scripts/tools.sh <tool>...       some of: buf helm python-tools cargo-deny postgres
 #                                    oauth-python oauth-node oauth-go
+#                                  and, for benchmarks, only by name:
+#                                    bench-oidc-provider bench-keycloak
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 pins=$root/scripts/tools
 ecosystems=$root/mesh-tests/ecosystems
+peers=$root/bench/peers
 all=(buf helm python-tools cargo-deny postgres oauth-python oauth-node oauth-go)
+benchmarks=(bench-oidc-provider bench-keycloak)
 cargo_deny=0.20.2
+keycloak=26.7.3
+keycloak_sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -180,8 +186,47 @@ install_oauth_go() {
   say "oauth-go"
 }
 
+# The program is copied, as for oauth-node. It supports Node.js from 22 on, and
+# runs on 20 with a warning.
+install_bench_oidc_provider() {
+  local key least=20.20.2
+  key=$(digest "$peers/oidc-provider"/{package-lock.json,package.json,server.js})
+  fresh bench-oidc-provider "$key" "$tools/bench-oidc-provider/server.js" && return
+  need_npm
+  at_least "$(node --version)" "v$least" || die "please install Node.js $least or newer (https://nodejs.org): this is $(node --version)"
+  npm_packages "$peers/oidc-provider" "$tools/bench-oidc-provider"
+  install -m 755 "$peers/oidc-provider/server.js" "$tools/bench-oidc-provider/server.js"
+  stamp bench-oidc-provider "$key"
+  say "oidc-provider"
+}
+
+# The whole program, built for the options of keycloak.conf.
+install_bench_keycloak() {
+  local key least=17 version draft=$tools/keycloak.draft zip=keycloak-quarkus-dist-$keycloak.zip
+  key=$keycloak-$(digest "$peers/keycloak/keycloak.conf")
+  fresh bench-keycloak "$key" "$tools/keycloak/bin/kc.sh" && return
+  command -v mvn >/dev/null && command -v java >/dev/null || debian maven default-jre-headless
+  command -v unzip >/dev/null || debian unzip
+  version=$("${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.* version "\([^"]*\)".*/\1/p')
+  at_least "$version" "$least" || die "please install Java $least or newer (https://adoptium.net): this is $version"
+  rm -rf "$draft"
+  mkdir -p "$draft"
+  # A repository of its own, so that the archive does not stay in ~/.m2.
+  mvn --quiet --batch-mode -Dstyle.color=never -Dmaven.repo.local="$draft/m2" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+    -Dartifact="org.keycloak:keycloak-quarkus-dist:$keycloak:zip" -DoutputDirectory="$draft"
+  (cd "$draft" && sha256sum --quiet -c <<<"$keycloak_sha256  $zip") || die "$zip is not the one pinned"
+  unzip -q "$draft/$zip" -d "$draft"
+  "$draft/keycloak-$keycloak/bin/kc.sh" --config-file="$peers/keycloak/keycloak.conf" build >&2
+  rm -rf "$tools/keycloak"
+  mv "$draft/keycloak-$keycloak" "$tools/keycloak"
+  rm -rf "$draft"
+  stamp bench-keycloak "$key"
+  say "Keycloak $keycloak"
+}
+
 [[ $# -gt 0 ]] || set -- "${all[@]}"
 for tool in "$@"; do
-  [[ " ${all[*]} " == *" $tool "* ]] || die "no tool $tool; there are: ${all[*]}"
+  [[ " ${all[*]} ${benchmarks[*]} " == *" $tool "* ]] || die "no tool $tool; there are: ${all[*]} ${benchmarks[*]}"
   "install_${tool//-/_}"
 done

@@ -59,6 +59,8 @@ pub enum Error {
     Dependency(&'static str),
     #[error("{service} answered {code:?}")]
     UnexpectedAnswer { service: &'static str, code: Code },
+    #[error("the probe could not be judged")]
+    NotJudged,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
     #[error(transparent)]
@@ -137,7 +139,7 @@ impl From<Error> for Status {
                 return status(Code::AlreadyExists, &reason, message);
             }
             Error::Refused { code, reason, .. } => return status(code, &reason, message),
-            Error::Dependency(_) | Error::Database(_) | Error::Write(_) => {
+            Error::Dependency(_) | Error::NotJudged | Error::Database(_) | Error::Write(_) => {
                 tracing::warn!(error = %message, "unavailable");
                 return status(Code::Unavailable, "UNAVAILABLE", "temporarily unavailable");
             }

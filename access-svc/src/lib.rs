@@ -23,6 +23,9 @@ use tokio::net::TcpListener;
 
 pub const SERVICE: &str = "access-svc";
 
+/// Pseudonyms whose row need not be looked for again.
+const REMEMBERED_PSEUDONYMS: u64 = 200_000;
+
 /// The sockets a process serves on.
 pub struct Listeners {
     pub server: TcpListener,
@@ -72,8 +75,11 @@ pub async fn run(
         log: key("log").await?,
     };
 
+    let store = store::Store::new(database, keyring, keys);
     let app = app::App::new(app::Parts {
-        store: store::Store::new(database, keyring, keys),
+        remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
+        probes: app::probes(store.clone()),
+        store,
         verifier: app::Verifier::new(
             clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
             config.tokens.issuer,

@@ -42,6 +42,8 @@ pub enum Error {
     UnexpectedAnswer { service: &'static str, code: Code },
     #[error("a token cannot be signed")]
     Signing,
+    #[error("the audit's outbox cannot be written")]
+    Outbox,
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     #[error(transparent)]
@@ -83,7 +85,7 @@ impl From<Error> for Status {
             Error::ClientNotFound => (Code::NotFound, "CLIENT_NOT_FOUND"),
             Error::TooManySecrets => (Code::FailedPrecondition, "TOO_MANY_SECRETS"),
             Error::Limited(limited) => return (&limited).into(),
-            Error::Dependency(_) | Error::Database(_) | Error::Write(_) => {
+            Error::Dependency(_) | Error::Outbox | Error::Database(_) | Error::Write(_) => {
                 tracing::warn!(error = %message, "temporarily unavailable");
                 return status(
                     Code::Unavailable,

@@ -77,8 +77,10 @@ pub async fn run(
             .await?;
     let secret_key =
         db::named_key::load_or_create(&database.read, &keyring, "client-secret").await?;
+    let store = store::Store::new(database, keyring);
     let app = app::App::new(app::Parts {
-        store: store::Store::new(database, keyring),
+        outbox: app::outbox(store.clone()),
+        store,
         secret_key,
         tokens: config.tokens,
         biometric: clients::Biometric::new(

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use propdev_proto::propdev::mesh::v1::Refusal;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -40,6 +41,26 @@ pub fn reason(status: &Status) -> Option<(String, HashMap<String, String>)> {
         .map(|info| (info.reason, info.metadata))
 }
 
+/// A status as it stands in an answer that holds several.
+pub fn refusal(status: &Status) -> Refusal {
+    let (reason, metadata) = reason(status).unwrap_or_default();
+    Refusal {
+        code: status.code().into(),
+        reason,
+        metadata,
+    }
+}
+
+/// The status that a refusal stands for.
+pub fn of_refusal(refusal: Refusal) -> Status {
+    let code = Code::from(refusal.code);
+    if refusal.reason.is_empty() {
+        return Status::new(code, "refused");
+    }
+    let details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, refusal.metadata);
+    Status::with_error_details(code, "refused", details)
+}
+
 /// Whether a dependency could not be asked, as against having answered no.
 pub fn is_unavailable(status: &Status) -> bool {
     matches!(
@@ -64,5 +85,23 @@ mod tests {
         assert_eq!(reason, "DEVICE_NOT_FOUND");
         assert_eq!(metadata["opening_id"], "x");
         assert!(super::reason(&Status::internal("plain")).is_none());
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_reason() {
+        let limited = status_with(
+            Code::ResourceExhausted,
+            "RATE_LIMITED",
+            "slowly",
+            [("retry_after", "7".into())],
+        );
+        let status = of_refusal(refusal(&limited));
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let (reason, metadata) = reason(&status).expect("a reason");
+        assert_eq!(reason, "RATE_LIMITED");
+        assert_eq!(metadata["retry_after"], "7");
+        let plain = of_refusal(refusal(&Status::internal("plain")));
+        assert_eq!(plain.code(), Code::Internal);
+        assert!(super::reason(&plain).is_none());
     }
 }

@@ -10,6 +10,7 @@ pub mod context;
 pub mod crypto;
 pub mod db;
 pub mod error;
+pub mod gather;
 pub mod hardening;
 pub mod identity;
 pub mod jose;

@@ -6,6 +6,7 @@ mod erasure;
 mod event;
 mod housekeeping;
 mod opening;
+mod probes;
 mod registry;
 mod subject;
 mod verifier;
@@ -14,9 +15,11 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
 use mesh::{Clock, limit::Limits};
+use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
+pub(crate) use probes::{Probes, probes};
 pub(crate) use registry::{NewGrant, NewResident};
-pub(crate) use subject::{Context, Described};
+pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
 pub(crate) use verifier::Verifier;
 
 use crate::{
@@ -34,6 +37,9 @@ pub(crate) struct Parts {
     pub(crate) command_expiry: Duration,
     pub(crate) requests: Limits<String>,
     pub(crate) misses: Limits<Missing>,
+    /// Pseudonyms that are surely in the store.
+    pub(crate) remembered: Cache<String, ()>,
+    pub(crate) probes: Probes,
 }
 
 #[derive(Clone)]

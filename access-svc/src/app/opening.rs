@@ -229,8 +229,10 @@ impl App {
             .biometric
             .identify(face.clone(), device.site)
             .await?;
-        let seen = store
-            .judge_probe(Probe {
+        let seen = self
+            .parts
+            .probes
+            .judge(Probe {
                 mac: found.probe_mac,
                 client_id: bearer.client_id.clone(),
                 at: self.parts.clock.now(),

@@ -1,5 +1,7 @@
 //! What a token may say of a person.
 
+use std::collections::HashSet;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
@@ -22,6 +24,21 @@ pub(crate) struct Context {
     pub(crate) client_id: String,
     pub(crate) sites: Vec<Uuid>,
     pub(crate) device_id: Option<String>,
+}
+
+/// A face that biometric-svc has looked at.
+pub(crate) struct FaceQuery {
+    pub(crate) context: Context,
+    /// None when nobody was recognised.
+    pub(crate) subject: Option<Uuid>,
+    pub(crate) probe_mac: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(crate) struct DescribedFace {
+    pub(crate) subject: Option<Described>,
+    /// Shared by every token of this one probe.
+    pub(crate) evidence: Option<Uuid>,
 }
 
 pub(crate) struct Described {
@@ -66,38 +83,47 @@ impl App {
             .ok_or(Error::NotFound(Noun::Device))
     }
 
-    /// The evidence's id, and the subject unless nobody was recognised or the
-    /// probe was seen before.
-    pub(crate) async fn describe_face(
+    /// What tokens may say of faces, each face for itself: the subject unless
+    /// nobody was recognised or the probe was seen before.
+    pub(crate) async fn describe_faces(
         &self,
-        context: &Context,
-        subject: Option<Uuid>,
-        probe_mac: Vec<u8>,
-    ) -> Result<(Option<Described>, String), Error> {
-        let seen = self
-            .parts
-            .store
-            .judge_probe(Probe {
-                mac: probe_mac,
-                client_id: context.client_id.clone(),
-                at: self.parts.clock.now(),
+        queries: Vec<FaceQuery>,
+    ) -> Result<Vec<DescribedFace>, Error> {
+        let store = &self.parts.store;
+        let at = self.parts.clock.now();
+        let probes = queries.iter().map(|query| Probe {
+            mac: query.probe_mac.clone(),
+            client_id: query.context.client_id.clone(),
+            at,
+        });
+        let seen = store.judge_probes(probes.collect()).await?;
+        let subjects = queries.iter().filter_map(|query| query.subject).collect();
+        let residents = store.residents_by_subject(subjects).await?;
+        let known: Vec<(&Context, &Resident)> = queries
+            .iter()
+            .zip(&seen)
+            .filter(|(_, seen)| matches!(seen, Seen::Usable(_)))
+            .filter_map(|(query, _)| Some((&query.context, residents.get(&query.subject?)?)))
+            .collect();
+        let mut described = self.describe(&known, Means::Face).await?.into_iter();
+        Ok(queries
+            .iter()
+            .zip(seen)
+            .map(|(query, seen)| match seen {
+                Seen::Replayed => {
+                    tracing::info!(client_id = %query.context.client_id, "a probe was replayed");
+                    DescribedFace::default()
+                }
+                Seen::Usable(evidence) => {
+                    let recognised = query.subject.is_some_and(|id| residents.contains_key(&id));
+                    let subject = if recognised { described.next() } else { None };
+                    DescribedFace {
+                        evidence: subject.is_some().then_some(evidence),
+                        subject,
+                    }
+                }
             })
-            .await?;
-        let resident = match subject {
-            Some(subject) => self.parts.store.resident_by_subject(subject).await?,
-            None => None,
-        };
-        match (seen, resident) {
-            (Seen::Usable(evidence), Some(resident)) => {
-                let described = self.describe(context, &resident, Means::Face).await?;
-                Ok((Some(described), evidence.to_string()))
-            }
-            (Seen::Replayed, _) => {
-                tracing::info!(client_id = %context.client_id, "a probe was replayed");
-                Ok((None, String::new()))
-            }
-            (Seen::Usable(_), None) => Ok((None, String::new())),
-        }
+            .collect())
     }
 
     /// Whether a subject token is neither used up nor of somebody erased or
@@ -124,7 +150,10 @@ impl App {
     ) -> Result<Option<Described>, Error> {
         let sites = self.search_scope(context, None).await?;
         match self.holder_of(plate, &sites).await? {
-            Some(resident) => Ok(Some(self.describe(context, &resident, Means::Plate).await?)),
+            Some(resident) => {
+                let described = self.describe(&[(context, &resident)], Means::Plate).await?;
+                Ok(described.into_iter().next())
+            }
             None => Ok(None),
         }
     }
@@ -148,38 +177,47 @@ impl App {
 
     async fn describe(
         &self,
-        context: &Context,
-        resident: &Resident,
+        known: &[(&Context, &Resident)],
         means: Means,
-    ) -> Result<Described, Error> {
+    ) -> Result<Vec<Described>, Error> {
         let store = &self.parts.store;
-        let pseudonym = self.pseudonym(context.partner, resident.id);
-        store
-            .remember_pseudonym(pseudonym.clone(), context.partner, resident.id)
-            .await?;
-        let granted = store
-            .granted_devices(resident.id, self.parts.clock.now())
-            .await?;
-        let mut device_ids: Vec<String> = store
-            .devices_by_uid(granted)
-            .await?
-            .into_iter()
-            .filter(|device| {
-                device.partner == context.partner
-                    && context.sites.contains(&device.site)
-                    && Means::of(device.kind) == means
-            })
-            .map(|device| device.id)
-            .collect();
-        device_ids.dedup();
-        let truncated = device_ids.len() > MOST_DEVICES;
-        device_ids.truncate(MOST_DEVICES);
-        Ok(Described {
-            pseudonym,
-            device_ids,
-            truncated,
-            audit_pseudonym: resident.audit_pseudonym,
-        })
+        let ids = known.iter().map(|(_, resident)| resident.id).collect();
+        let granted = store.granted_devices(ids, self.parts.clock.now()).await?;
+        let uids: HashSet<Uuid> = granted.values().flatten().copied().collect();
+        let devices = store.devices_by_uid(uids.into_iter().collect()).await?;
+        let mut described = Vec::with_capacity(known.len());
+        let mut unremembered = Vec::new();
+        for (context, resident) in known {
+            let pseudonym = self.pseudonym(context.partner, resident.id);
+            if !self.parts.remembered.contains_key(&pseudonym) {
+                unremembered.push((pseudonym.clone(), context.partner, resident.id));
+            }
+            let granted = granted.get(&resident.id).map_or(&[][..], Vec::as_slice);
+            let mut device_ids: Vec<String> = devices
+                .iter()
+                .filter(|device| {
+                    granted.contains(&device.uid)
+                        && device.partner == context.partner
+                        && context.sites.contains(&device.site)
+                        && Means::of(device.kind) == means
+                })
+                .map(|device| device.id.clone())
+                .collect();
+            let truncated = device_ids.len() > MOST_DEVICES;
+            device_ids.truncate(MOST_DEVICES);
+            described.push(Described {
+                pseudonym,
+                device_ids,
+                truncated,
+                audit_pseudonym: resident.audit_pseudonym,
+            });
+        }
+        // A token must not go out with a name that nobody can resolve.
+        store.remember_pseudonyms(unremembered.clone()).await?;
+        for (pseudonym, ..) in unremembered {
+            self.parts.remembered.insert(pseudonym, ());
+        }
+        Ok(described)
     }
 
     /// Pairwise: the same for one partner, unrelated for another.

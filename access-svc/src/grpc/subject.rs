@@ -1,8 +1,8 @@
 use propdev_proto::access::{
-    DescribeFaceSubjectRequest, DescribeFaceSubjectResponse, DescribePlateSubjectRequest,
-    DescribePlateSubjectResponse, GetTokenStandingRequest, GetTokenStandingResponse,
-    ResolveSearchScopeRequest, ResolveSearchScopeResponse, SubjectContext, SubjectDescription,
-    subject_service_server::SubjectService,
+    DescribeFaceSubjectsRequest, DescribeFaceSubjectsResponse, DescribePlateSubjectRequest,
+    DescribePlateSubjectResponse, FaceSubject, FaceSubjectQuery, GetTokenStandingRequest,
+    GetTokenStandingResponse, ResolveSearchScopeRequest, ResolveSearchScopeResponse,
+    SubjectContext, SubjectDescription, subject_service_server::SubjectService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -13,10 +13,13 @@ use super::{
     convert::{fault, id, ids, optional_id, optional_kind, optional_text},
 };
 use crate::{
-    app::{Context, Described},
+    app::{Context, Described, DescribedFace, FaceQuery},
     domain::plate::Plate,
     error::Error,
 };
+
+/// Queries in one call.
+const MOST_QUERIES: usize = 64;
 
 #[tonic::async_trait]
 impl SubjectService for Api {
@@ -35,23 +38,18 @@ impl SubjectService for Api {
         }))
     }
 
-    async fn describe_face_subject(
+    async fn describe_face_subjects(
         &self,
-        request: Request<DescribeFaceSubjectRequest>,
-    ) -> Result<Response<DescribeFaceSubjectResponse>, Status> {
-        let request = request.into_inner();
-        if request.probe_mac.len() != 32 {
-            return Err(fault("probe_mac", "must have 32 bytes").into());
+        request: Request<DescribeFaceSubjectsRequest>,
+    ) -> Result<Response<DescribeFaceSubjectsResponse>, Status> {
+        let queries = request.into_inner().queries;
+        if !(1..=MOST_QUERIES).contains(&queries.len()) {
+            return Err(fault("queries", "must be 1 to 64").into());
         }
-        let subject = optional_id("subject_id", &request.subject_id)?;
-        let (described, evidence_id) = self
-            .app
-            .describe_face(&context(request.context)?, subject, request.probe_mac)
-            .await?;
-        Ok(Response::new(DescribeFaceSubjectResponse {
-            subject: described.map(description),
-            evidence_id,
-        }))
+        let queries = queries.into_iter().map(query).collect::<Result<_, _>>()?;
+        let described = self.app.describe_faces(queries).await?;
+        let subjects = described.into_iter().map(face_subject).collect();
+        Ok(Response::new(DescribeFaceSubjectsResponse { subjects }))
     }
 
     async fn describe_plate_subject(
@@ -84,6 +82,24 @@ impl SubjectService for Api {
             .token_is_good(&request.jti, evidence, &request.pseudonym, partner)
             .await?;
         Ok(Response::new(GetTokenStandingResponse { good }))
+    }
+}
+
+fn query(message: FaceSubjectQuery) -> Result<FaceQuery, Error> {
+    if message.probe_mac.len() != 32 {
+        return Err(fault("queries.probe_mac", "must have 32 bytes"));
+    }
+    Ok(FaceQuery {
+        context: context(message.context)?,
+        subject: optional_id("queries.subject_id", &message.subject_id)?,
+        probe_mac: message.probe_mac,
+    })
+}
+
+fn face_subject(face: DescribedFace) -> FaceSubject {
+    FaceSubject {
+        subject: face.subject.map(description),
+        evidence_id: face.evidence.map_or_else(String::new, |id| id.to_string()),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use mesh::clock::{from_micros, to_micros};
@@ -13,6 +15,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// A probe, known by its MAC alone.
+#[derive(Clone)]
 pub(crate) struct Probe {
     pub(crate) mac: Vec<u8>,
     pub(crate) client_id: String,
@@ -28,40 +31,48 @@ pub(crate) enum Seen {
 }
 
 impl Store {
-    /// Remembers the probe and says whether it may be used.
-    pub(crate) async fn judge_probe(&self, probe: Probe) -> Result<Seen, Error> {
+    /// Remembers the probes and says of each whether it may be used.
+    pub(crate) async fn judge_probes(&self, probes: Vec<Probe>) -> Result<Vec<Seen>, Error> {
+        let Some(latest) = probes.iter().map(|probe| probe.at).max() else {
+            return Ok(vec![]);
+        };
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    use entity::evidence::Column;
-                    let forgotten = to_micros(probe.at - REMEMBERED);
-                    entity::evidence::Entity::delete_many()
-                        .filter(Column::Mac.eq(probe.mac.clone()))
-                        .filter(Column::FirstSeen.lt(forgotten))
+                    use entity::evidence::{ActiveModel, Column, Entity};
+                    let macs: Vec<Vec<u8>> = probes.iter().map(|p| p.mac.clone()).collect();
+                    Entity::delete_many()
+                        .filter(Column::Mac.is_in(macs.clone()))
+                        .filter(Column::FirstSeen.lt(to_micros(latest - REMEMBERED)))
                         .exec(txn)
                         .await?;
-                    let id = Uuid::new_v4();
-                    entity::evidence::Entity::insert(entity::evidence::ActiveModel {
+                    let ids: Vec<Uuid> = probes.iter().map(|_| Uuid::new_v4()).collect();
+                    let rows = probes.iter().zip(&ids).map(|(probe, id)| ActiveModel {
                         mac: Set(probe.mac.clone()),
-                        id: Set(id),
+                        id: Set(*id),
                         client_id: Set(probe.client_id.clone()),
                         first_seen: Set(to_micros(probe.at)),
-                    })
-                    .on_conflict(OnConflict::column(Column::Mac).do_nothing().to_owned())
-                    .exec_without_returning(txn)
-                    .await?;
-                    let row = entity::evidence::Entity::find_by_id(probe.mac.clone())
-                        .one(txn)
+                    });
+                    Entity::insert_many(rows)
+                        .on_conflict(OnConflict::column(Column::Mac).do_nothing().to_owned())
+                        .exec_without_returning(txn)
+                        .await?;
+                    let known: HashMap<Vec<u8>, entity::evidence::Model> = Entity::find()
+                        .filter(Column::Mac.is_in(macs))
+                        .all(txn)
                         .await?
-                        .ok_or(Error::Corrupt("evidence"))?;
-                    let age = probe.at.duration_since(from_micros(row.first_seen)).abs();
-                    let retry = row.client_id == probe.client_id && age <= RETRY;
-                    Ok(if row.id == id || retry {
-                        Seen::Usable(row.id)
-                    } else {
-                        Seen::Replayed
-                    })
+                        .into_iter()
+                        .map(|row| (row.mac.clone(), row))
+                        .collect();
+                    probes
+                        .iter()
+                        .zip(ids)
+                        .map(|(probe, id)| {
+                            let row = known.get(&probe.mac).ok_or(Error::Corrupt("evidence"))?;
+                            Ok(judge(probe, id, row))
+                        })
+                        .collect()
                 }
                 .boxed()
             })
@@ -101,5 +112,15 @@ impl Store {
                 .boxed()
             })
             .await
+    }
+}
+
+fn judge(probe: &Probe, id: Uuid, row: &entity::evidence::Model) -> Seen {
+    let age = probe.at.duration_since(from_micros(row.first_seen)).abs();
+    let retry = row.client_id == probe.client_id && age <= RETRY;
+    if row.id == id || retry {
+        Seen::Usable(row.id)
+    } else {
+        Seen::Replayed
     }
 }

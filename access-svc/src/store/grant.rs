@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
@@ -84,15 +86,19 @@ impl Store {
             .collect()
     }
 
-    /// Devices (our ids) on which the resident has a right that has not ended.
+    /// Devices (our ids) on which each resident has a right that has not ended.
     pub(crate) async fn granted_devices(
         &self,
-        resident: Uuid,
+        residents: Vec<Uuid>,
         now: Timestamp,
-    ) -> Result<Vec<Uuid>, Error> {
+    ) -> Result<HashMap<Uuid, Vec<Uuid>>, Error> {
         use entity::grant::Column;
+        let mut granted: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        if residents.is_empty() {
+            return Ok(granted);
+        }
         let rows = entity::grant::Entity::find()
-            .filter(Column::ResidentId.eq(resident))
+            .filter(Column::ResidentId.is_in(residents))
             .filter(
                 Column::EndsAt
                     .is_null()
@@ -100,7 +106,11 @@ impl Store {
             )
             .all(&self.db.read)
             .await?;
-        Ok(rows.into_iter().map(|row| row.device_uid).collect())
+        for row in rows {
+            let devices = granted.entry(row.resident_id).or_default();
+            devices.push(row.device_uid);
+        }
+        Ok(granted)
     }
 
     pub(crate) async fn list_grants(

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use futures::FutureExt;
 use mesh::crypto::Key;
 use sea_orm::{
@@ -93,6 +95,25 @@ impl Store {
             .one(&self.db.read)
             .await?;
         Ok(row.as_ref().map(Resident::from))
+    }
+
+    /// Those that there are and that are not being erased, by subject.
+    pub(crate) async fn residents_by_subject(
+        &self,
+        subjects: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, Resident>, Error> {
+        if subjects.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = entity::resident::Entity::find()
+            .filter(entity::resident::Column::SubjectId.is_in(subjects))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .all(&self.db.read)
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.subject_id, Resident::from(row)))
+            .collect())
     }
 
     pub(crate) async fn resident_by_subject(&self, id: Uuid) -> Result<Option<Resident>, Error> {
@@ -206,34 +227,33 @@ impl Store {
     }
 
     /// Writes down whom a pairwise pseudonym means.
-    pub(crate) async fn remember_pseudonym(
+    pub(crate) async fn remember_pseudonyms(
         &self,
-        pseudonym: String,
-        partner: Uuid,
-        resident: Uuid,
+        pseudonyms: Vec<(String, Uuid, Uuid)>,
     ) -> Result<(), Error> {
-        let known = entity::pseudonym::Entity::find_by_id(&pseudonym)
-            .one(&self.db.read)
-            .await?;
-        if known.is_some() {
+        if pseudonyms.is_empty() {
             return Ok(());
         }
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    entity::pseudonym::Entity::insert(entity::pseudonym::ActiveModel {
-                        pseudonym: Set(pseudonym),
-                        partner_id: Set(partner),
-                        resident_id: Set(resident),
-                    })
-                    .on_conflict(
-                        OnConflict::column(entity::pseudonym::Column::Pseudonym)
-                            .do_nothing()
-                            .to_owned(),
-                    )
-                    .exec_without_returning(txn)
-                    .await?;
+                    use entity::pseudonym::{ActiveModel, Column, Entity};
+                    let rows = pseudonyms
+                        .into_iter()
+                        .map(|(pseudonym, partner, resident)| ActiveModel {
+                            pseudonym: Set(pseudonym),
+                            partner_id: Set(partner),
+                            resident_id: Set(resident),
+                        });
+                    Entity::insert_many(rows)
+                        .on_conflict(
+                            OnConflict::column(Column::Pseudonym)
+                                .do_nothing()
+                                .to_owned(),
+                        )
+                        .exec_without_returning(txn)
+                        .await?;
                     Ok(())
                 }
                 .boxed()
@@ -241,7 +261,6 @@ impl Store {
             .await
     }
 
-    /// Whom a partner's `sub` means; none for one erased.
     pub(crate) async fn resident_by_pseudonym(
         &self,
         pseudonym: &str,

@@ -7,14 +7,17 @@ use std::{
     time::Duration,
 };
 
-use mesh::shutdown::Shutdown;
+use futures::FutureExt;
+use mesh::{gather::Gatherer, shutdown::Shutdown};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::App;
 use crate::{
     clients::encode_event,
     domain::audit::{Event, Kind},
     error::Error,
+    store::Store,
 };
 
 /// How long an event of a client-only token may wait for its group.
@@ -24,6 +27,25 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 const GROUP: usize = 1_000;
 /// Clients that a summary counts apart; the others go together.
 const MOST_NAMED: usize = 100;
+
+/// Events that are written before their answer, many in one statement; false
+/// for those that could not be.
+pub(crate) type Outbox = Gatherer<(Uuid, Vec<u8>), bool>;
+
+pub(crate) fn outbox(store: Store) -> Outbox {
+    Gatherer::start(1, GROUP, move |events: Vec<(Uuid, Vec<u8>)>| {
+        let store = store.clone();
+        async move {
+            let count = events.len();
+            let stored = store.add_events(events).await;
+            if let Err(error) = &stored {
+                tracing::warn!(%error, events = count, "audit events were not stored");
+            }
+            vec![stored.is_ok(); count]
+        }
+        .boxed()
+    })
+}
 
 /// Events that are written behind.
 pub(crate) struct Behind {
@@ -80,7 +102,11 @@ impl App {
     /// Answers once the event is durable.
     pub(crate) async fn record(&self, event: Event) -> Result<(), Error> {
         let encoded = (event.id, encode_event(&event));
-        self.parts.store.add_events(vec![encoded]).await
+        match self.parts.outbox.submit(encoded).await {
+            Ok(true) => Ok(()),
+            // Why, the log says.
+            Ok(false) | Err(_) => Err(Error::Outbox),
+        }
     }
 
     /// What the edge refused by address: nobody has said who they are.

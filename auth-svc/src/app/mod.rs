@@ -13,7 +13,7 @@ mod verification;
 
 use std::sync::Arc;
 
-pub(crate) use audit::{Behind, Summaries};
+pub(crate) use audit::{Behind, Outbox, Summaries, outbox};
 pub(crate) use authentication::{Credentials, Failing, Proof};
 use mesh::{Clock, crypto::Key, limit::Limits, shutdown::Shutdown};
 pub(crate) use misses::Missing;
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) misses: Limits<Missing>,
     pub(crate) summaries: Summaries,
     pub(crate) behind: Behind,
+    pub(crate) outbox: Outbox,
 }
 
 #[derive(Clone)]

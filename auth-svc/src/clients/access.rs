@@ -1,15 +1,19 @@
-use mesh::client::MeshChannel;
+use futures::FutureExt;
+use mesh::{
+    client::MeshChannel,
+    gather::{Gatherer, Rejected},
+};
 use propdev_proto::{
     access::{
-        AppendAuthEventsRequest, AuthEvent, DescribeFaceSubjectRequest,
-        DescribePlateSubjectRequest, DeviceKind, GetTokenStandingRequest,
-        ResolveSearchScopeRequest, SubjectContext, audit_service_client::AuditServiceClient,
-        subject_service_client::SubjectServiceClient,
+        AppendAuthEventsRequest, AuthEvent, DescribeFaceSubjectsRequest,
+        DescribePlateSubjectRequest, DeviceKind, FaceSubject, FaceSubjectQuery,
+        GetTokenStandingRequest, ResolveSearchScopeRequest, SubjectContext,
+        audit_service_client::AuditServiceClient, subject_service_client::SubjectServiceClient,
     },
     auth::PlateReading,
 };
 use prost::Message;
-use tonic::Code;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{is_invalid, unexpected};
@@ -24,9 +28,14 @@ use crate::{
 
 const SERVICE: &str = "access-svc";
 
+/// Calls about faces under way, and faces in each.
+const CALLS: usize = 2;
+const TOGETHER: usize = 32;
+
 #[derive(Clone)]
 pub(crate) struct Access {
     client: SubjectServiceClient<MeshChannel>,
+    faces: Gatherer<FaceSubjectQuery, Result<FaceSubject, Status>>,
     audit: AuditServiceClient<MeshChannel>,
 }
 
@@ -63,8 +72,13 @@ impl Context<'_> {
 
 impl Access {
     pub(crate) fn new(channel: MeshChannel) -> Self {
+        let client = SubjectServiceClient::new(channel.clone());
+        let asked = client.clone();
         Self {
-            client: SubjectServiceClient::new(channel.clone()),
+            faces: Gatherer::start(CALLS, TOGETHER, move |queries| {
+                describe_faces(asked.clone(), queries).boxed()
+            }),
+            client,
             audit: AuditServiceClient::new(channel),
         }
     }
@@ -154,19 +168,23 @@ impl Access {
         subject: Option<String>,
         probe_mac: Vec<u8>,
     ) -> Result<Option<Subject>, Error> {
-        let response = self
-            .client
-            .clone()
-            .describe_face_subject(DescribeFaceSubjectRequest {
-                context: Some(context.to_proto()),
-                subject_id: subject.unwrap_or_default(),
-                probe_mac,
-            })
-            .await
-            .map_err(|status| unexpected(SERVICE, &status))?
-            .into_inner();
-        let evidence = response.evidence_id;
-        Ok(response
+        let query = FaceSubjectQuery {
+            context: Some(context.to_proto()),
+            subject_id: subject.unwrap_or_default(),
+            probe_mac,
+        };
+        let found = match self.faces.submit(query).await {
+            Ok(result) => result.map_err(|status| unexpected(SERVICE, &status))?,
+            Err(Rejected::Full) => return Err(Error::Dependency(SERVICE)),
+            Err(Rejected::GivenUp) => {
+                return Err(Error::UnexpectedAnswer {
+                    service: SERVICE,
+                    code: Code::Ok,
+                });
+            }
+        };
+        let evidence = found.evidence_id;
+        Ok(found
             .subject
             .map(|described| Subject::of(Means::Face, described, Some(evidence))))
     }
@@ -198,5 +216,17 @@ impl Access {
         Ok(response
             .subject
             .map(|described| Subject::of(Means::Plate, described, None)))
+    }
+}
+
+async fn describe_faces(
+    mut client: SubjectServiceClient<MeshChannel>,
+    queries: Vec<FaceSubjectQuery>,
+) -> Vec<Result<FaceSubject, Status>> {
+    let count = queries.len();
+    let request = DescribeFaceSubjectsRequest { queries };
+    match client.describe_face_subjects(request).await {
+        Ok(response) => response.into_inner().subjects.into_iter().map(Ok).collect(),
+        Err(status) => vec![Err(status); count],
     }
 }

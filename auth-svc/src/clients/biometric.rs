@@ -1,15 +1,28 @@
-use mesh::client::MeshChannel;
-use propdev_proto::biometric::{
-    FaceVector, IdentifyRequest, biometric_service_client::BiometricServiceClient,
+use futures::FutureExt;
+use mesh::{
+    client::MeshChannel,
+    error::of_refusal,
+    gather::{Gatherer, Rejected},
 };
+use propdev_proto::biometric::{
+    FaceVector, IdentifyBatchRequest, IdentifyRequest, IdentifyResponse,
+    biometric_service_client::BiometricServiceClient, identify_result::Result as Outcome,
+};
+use tonic::Status;
 use uuid::Uuid;
 
 use super::{is_invalid, unexpected};
 use crate::{app::Face, error::Error};
 
+const SERVICE: &str = "biometric-svc";
+
+/// Calls under way, and faces in each.
+const CALLS: usize = 2;
+const TOGETHER: usize = 32;
+
 #[derive(Clone)]
 pub(crate) struct Biometric {
-    client: BiometricServiceClient<MeshChannel>,
+    faces: Gatherer<IdentifyRequest, Result<IdentifyResponse, Status>>,
 }
 
 pub(crate) struct Identified {
@@ -20,8 +33,11 @@ pub(crate) struct Identified {
 
 impl Biometric {
     pub(crate) fn new(channel: MeshChannel) -> Self {
+        let client = BiometricServiceClient::new(channel);
         Self {
-            client: BiometricServiceClient::new(channel),
+            faces: Gatherer::start(CALLS, TOGETHER, move |requests| {
+                call(client.clone(), requests).boxed()
+            }),
         }
     }
 
@@ -33,27 +49,54 @@ impl Biometric {
             }),
             gallery_ids: sites.iter().map(Uuid::to_string).collect(),
         };
-        let response = self
-            .client
-            .clone()
-            .identify(request)
-            .await
-            .map_err(|status| {
-                if is_invalid(&status) {
-                    match mesh::error::reason(&status) {
-                        Some((reason, _)) if reason == "UNKNOWN_FACE_MODEL" => {
-                            Error::InvalidRequest("face_model is not known")
-                        }
-                        _ => Error::InvalidRequest("face_vector is not a vector of this model"),
-                    }
-                } else {
-                    unexpected("biometric-svc", &status)
-                }
-            })?
-            .into_inner();
+        let response = match self.faces.submit(request).await {
+            Ok(result) => result.map_err(|status| refused(&status))?,
+            Err(Rejected::Full) => return Err(Error::Dependency(SERVICE)),
+            Err(Rejected::GivenUp) => {
+                return Err(Error::UnexpectedAnswer {
+                    service: SERVICE,
+                    code: tonic::Code::Ok,
+                });
+            }
+        };
         Ok(Identified {
             subject: Some(response.subject_id).filter(|id| !id.is_empty()),
             probe_mac: response.probe_mac,
         })
+    }
+}
+
+async fn call(
+    mut client: BiometricServiceClient<MeshChannel>,
+    requests: Vec<IdentifyRequest>,
+) -> Vec<Result<IdentifyResponse, Status>> {
+    let count = requests.len();
+    match client
+        .identify_batch(IdentifyBatchRequest { requests })
+        .await
+    {
+        Ok(response) => {
+            let results = response.into_inner().results.into_iter();
+            results
+                .map(|result| match result.result {
+                    Some(Outcome::Identified(identified)) => Ok(identified),
+                    Some(Outcome::Refusal(refusal)) => Err(of_refusal(refusal)),
+                    None => Err(Status::internal("a result says nothing")),
+                })
+                .collect()
+        }
+        Err(status) => vec![Err(status); count],
+    }
+}
+
+fn refused(status: &Status) -> Error {
+    if !is_invalid(status) {
+        return unexpected(SERVICE, status);
+    }
+    match mesh::error::reason(status) {
+        Some((reason, _)) if reason == "UNKNOWN_FACE_MODEL" => {
+            Error::InvalidRequest("face_model is not known")
+        }
+        _ => Error::InvalidRequest("face_vector is not a vector of this model"),
     }
 }

@@ -1,8 +1,9 @@
 use futures::future::join_all;
+use mesh::error::refusal;
 use propdev_proto::auth::{
     ClientCredentials, GetKeySetRequest, GetKeySetResponse, IntrospectTokenRequest,
     IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, IssueTokenResult,
-    IssueTokensRequest, IssueTokensResponse, Refusal, ReportRefusedRequest, ReportRefusedResponse,
+    IssueTokensRequest, IssueTokensResponse, ReportRefusedRequest, ReportRefusedResponse,
     RevokeTokenRequest, RevokeTokenResponse, client_credentials::Method, issue_token_request,
     issue_token_result, token_service_server::TokenService,
 };
@@ -153,14 +154,5 @@ fn answer(issued: Issued) -> IssueTokenResponse {
         access_token: issued.token.to_string(),
         expires_in: issued.expires_in,
         scope: issued.scope,
-    }
-}
-
-fn refusal(status: &Status) -> Refusal {
-    let (reason, metadata) = mesh::error::reason(status).unwrap_or_default();
-    Refusal {
-        code: status.code().into(),
-        reason,
-        metadata,
     }
 }

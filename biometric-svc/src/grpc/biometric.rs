@@ -1,9 +1,13 @@
-use mesh::clock::{from_proto, to_micros};
+use mesh::{
+    clock::{from_proto, to_micros},
+    error::refusal,
+};
 use propdev_proto::biometric::{
     EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
-    FaceVector, GetStatusRequest, GetStatusResponse, IdentifyRequest, IdentifyResponse,
-    ListModelsRequest, ListModelsResponse, Model, SetGalleriesRequest, SetGalleriesResponse,
-    biometric_service_server::BiometricService, identify_response,
+    FaceVector, GetStatusRequest, GetStatusResponse, IdentifyBatchRequest, IdentifyBatchResponse,
+    IdentifyRequest, IdentifyResponse, IdentifyResult, ListModelsRequest, ListModelsResponse,
+    Model, SetGalleriesRequest, SetGalleriesResponse, biometric_service_server::BiometricService,
+    identify_response, identify_result,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -16,6 +20,8 @@ use crate::{
 
 /// More galleries than one client's sites are asked for by mistake.
 const MAX_GALLERIES: usize = 1_000;
+/// Requests in one call.
+const MAX_BATCH: usize = 64;
 
 pub(crate) struct BiometricApi {
     app: App,
@@ -25,15 +31,8 @@ impl BiometricApi {
     pub(crate) fn new(app: App) -> Self {
         Self { app }
     }
-}
 
-#[tonic::async_trait]
-impl BiometricService for BiometricApi {
-    async fn identify(
-        &self,
-        request: Request<IdentifyRequest>,
-    ) -> Result<Response<IdentifyResponse>, Status> {
-        let request = request.into_inner();
+    async fn identify_one(&self, request: IdentifyRequest) -> Result<IdentifyResponse, Error> {
         let face = required(request.face)?;
         let galleries = galleries(&request.gallery_ids, 1)?;
         let identified = self
@@ -45,11 +44,44 @@ impl BiometricService for BiometricApi {
             Outcome::Nobody => (identify_response::Outcome::Nobody, String::new()),
             Outcome::Ambiguous => (identify_response::Outcome::Ambiguous, String::new()),
         };
-        Ok(Response::new(IdentifyResponse {
+        Ok(IdentifyResponse {
             outcome: outcome.into(),
             subject_id,
             probe_mac: identified.probe_mac.to_vec(),
-        }))
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl BiometricService for BiometricApi {
+    async fn identify(
+        &self,
+        request: Request<IdentifyRequest>,
+    ) -> Result<Response<IdentifyResponse>, Status> {
+        Ok(Response::new(
+            self.identify_one(request.into_inner()).await?,
+        ))
+    }
+
+    async fn identify_batch(
+        &self,
+        request: Request<IdentifyBatchRequest>,
+    ) -> Result<Response<IdentifyBatchResponse>, Status> {
+        let requests = request.into_inner().requests;
+        if !(1..=MAX_BATCH).contains(&requests.len()) {
+            return Err(invalid("requests", "must be 1 to 64").into());
+        }
+        let mut results = Vec::with_capacity(requests.len());
+        for request in requests {
+            let result = match self.identify_one(request).await {
+                Ok(identified) => identify_result::Result::Identified(identified),
+                Err(error) => identify_result::Result::Refusal(refusal(&error.into())),
+            };
+            results.push(IdentifyResult {
+                result: Some(result),
+            });
+        }
+        Ok(Response::new(IdentifyBatchResponse { results }))
     }
 
     async fn enrol_template(

@@ -4,7 +4,7 @@
 mod gather;
 
 use async_trait::async_trait;
-use gather::Gatherer;
+use gather::TokenRequests;
 use mesh::{client::MeshChannel, server::MAX_MESSAGE};
 use propdev_proto::{
     access::{
@@ -51,8 +51,8 @@ pub(crate) trait Inside: Send + Sync + 'static {
 /// The services themselves, over the mesh.
 pub(crate) struct MeshInside {
     tokens: TokenServiceClient<MeshChannel>,
-    client_tokens: Gatherer,
-    subject_tokens: Gatherer,
+    client_tokens: TokenRequests,
+    subject_tokens: TokenRequests,
     openings: OpeningServiceClient<MeshChannel>,
     events: EventServiceClient<MeshChannel>,
     partners: PartnerServiceClient<MeshChannel>,
@@ -62,9 +62,9 @@ impl MeshInside {
     pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
         let tokens = TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE);
         Self {
-            client_tokens: Gatherer::start(tokens.clone(), 2, 64),
-            // These wait for other services: more calls, fewer who wait together.
-            subject_tokens: Gatherer::start(tokens.clone(), 16, 16),
+            client_tokens: TokenRequests::start(tokens.clone(), 2, 64),
+            // These wait for other services, which gather again.
+            subject_tokens: TokenRequests::start(tokens.clone(), 4, 32),
             tokens,
             openings: OpeningServiceClient::new(access.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
