@@ -22,6 +22,36 @@ pub struct Config {
     pub keyring: KeyringConfig,
     #[serde(default = "default_models")]
     pub models: Vec<ModelConfig>,
+    #[serde(default)]
+    pub search: SearchConfig,
+}
+
+/// `[search]`: how large searches are run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchConfig {
+    /// Threads; 0 for as many as there are cores.
+    pub threads: usize,
+    /// Searches that may wait; more are refused with RESOURCE_EXHAUSTED.
+    pub queue: usize,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            queue: 256,
+        }
+    }
+}
+
+impl SearchConfig {
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
 }
 
 /// `[[models]]`: an embedding model whose vectors are taken.

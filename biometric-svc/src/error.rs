@@ -1,5 +1,6 @@
 //! What can go wrong, and its one mapping to gRPC.
 
+use face_index::{QueryError, RotationError, VectorError};
 use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
 use sea_orm::DbErr;
 use tonic::{Code, Status};
@@ -9,7 +10,7 @@ pub enum Error {
     #[error("no model of that name is known")]
     UnknownModel,
     #[error("the vector {0}")]
-    InvalidVector(&'static str),
+    InvalidVector(#[from] VectorError),
     #[error("{field} {detail}")]
     InvalidField {
         field: &'static str,
@@ -29,8 +30,16 @@ pub enum Error {
     Database(#[from] DbErr),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("a task ended early")]
-    Task,
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("the index is being loaded")]
+    NotReady,
+    #[error("the feed of changes has not been read for too long")]
+    Stale,
+    #[error("too many searches wait already")]
+    Busy,
 }
 
 impl From<Error> for Status {
@@ -53,7 +62,9 @@ impl From<Error> for Status {
                 tracing::error!(error = %message, "store failed");
                 Status::unavailable("the store cannot be reached")
             }
-            Error::Keyring(_) | Error::Crypto(_) | Error::Task => {
+            Error::NotReady | Error::Stale => status(Code::Unavailable, "NOT_READY", message),
+            Error::Busy => status(Code::ResourceExhausted, "BUSY", message),
+            Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) | Error::Query(_) => {
                 tracing::error!(error = %message, "internal error");
                 Status::internal("internal error")
             }

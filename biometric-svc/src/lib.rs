@@ -53,6 +53,8 @@ pub enum RunError {
     Model { index: usize, detail: &'static str },
     #[error("the index cannot be loaded: {0}")]
     Load(#[from] error::Error),
+    #[error("the search's threads cannot be started: {0}")]
+    Threads(#[from] std::io::Error),
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -72,11 +74,28 @@ pub async fn run(
     let probe_key = db::named_key::load_or_create(&database.read, &keyring, "probe-mac").await?;
 
     let store = store::Store::new(database, keyring);
-    let index = Arc::new(index::LocalIndex::new(&models));
-    let app = app::App::new(store, index, models, probe_key, environment.clock.clone());
-    app.load().await?;
+    let mut rotations = index::Rotations::new();
+    let mut known = Vec::with_capacity(models.len());
+    for model in models {
+        let now = environment.clock.now();
+        let (number, rotation) = store.rotation(&model, now).await?;
+        rotations.insert(model.name.clone(), rotation);
+        known.push(app::KnownModel {
+            model,
+            rotation: number,
+        });
+    }
+    let search = &config.search;
+    let index = index::LocalIndex::new(rotations, search.threads(), search.queue)?;
+    let app = app::App::new(app::Parts {
+        store,
+        matcher: Arc::new(index),
+        models: known,
+        probe_key,
+        clock: environment.clock.clone(),
+    });
 
-    let service = BiometricServiceServer::new(grpc::BiometricApi::new(app))
+    let service = BiometricServiceServer::new(grpc::BiometricApi::new(app.clone()))
         .max_decoding_message_size(MAX_MESSAGE);
     let server = Server {
         service: SERVICE,
@@ -85,9 +104,19 @@ pub async fn run(
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
     };
-    member.readiness.set(true);
-    tracing::info!("serving");
-    Ok(server
-        .serve(listeners.server, Routes::new(service), environment.shutdown)
-        .await?)
+    let serving = server.serve(
+        listeners.server,
+        Routes::new(service),
+        environment.shutdown.clone(),
+    );
+    let loading = async {
+        app.load().await?;
+        member.readiness.set(true);
+        tracing::info!("serving");
+        app.follow(environment.shutdown.clone()).await;
+        Ok::<_, RunError>(())
+    };
+    // Callers are answered while the index loads: that it is not ready.
+    tokio::try_join!(async { serving.await.map_err(RunError::from) }, loading)?;
+    Ok(())
 }

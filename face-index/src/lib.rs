@@ -68,7 +68,7 @@ mod vector;
 pub use code::Code;
 pub use index::{Counts, Index, Scope};
 pub use kernel::Kernel;
-pub use query::{MISS, Query, ROUNDING};
+pub use query::{MISS, Query, QueryError, ROUNDING};
 pub use ranking::{Ranking, Scored};
 pub use rotation::{Rotation, RotationError};
 pub use searcher::{Busy, Searcher};

@@ -1,10 +1,11 @@
 //! The gate through which templates come in.
 
+use face_index::FaceVector;
 use mesh::clock::to_micros;
 use uuid::Uuid;
 
 use super::App;
-use crate::{domain::vector::FaceVector, error::Error, index::Template, store::NewTemplate};
+use crate::{domain::model::Model, error::Error, index::Place, store::NewTemplate};
 
 /// Two people, even twins before one camera, do not come this close; one
 /// person enrolled twice does.
@@ -24,52 +25,63 @@ pub(crate) struct Enrolment<'a> {
 impl App {
     /// Templates the subject has afterwards.
     pub(crate) async fn enrol(&self, enrolment: Enrolment<'_>) -> Result<usize, Error> {
-        let model = self.model(enrolment.model)?;
+        let known = self.model(enrolment.model)?;
+        let model = &known.model;
         let vector = FaceVector::from_le_bytes(enrolment.vector, model.dimension)?;
-        let everyone = self
-            .matcher
-            .rank_everywhere(&model.name, vector.clone())
-            .await?;
-        let of_another = [everyone.best, everyone.second]
-            .into_iter()
-            .flatten()
-            .any(|s| s.subject != enrolment.subject && s.similarity >= NEARLY_IDENTICAL);
-        if of_another {
-            return Err(Error::TemplateOfAnotherSubject);
-        }
-        let own = self.matcher.least_own_similarity(
-            enrolment.subject,
-            &model.name,
-            &vector,
-            enrolment.template,
-        );
-        if own.is_some_and(|similarity| similarity < model.threshold) {
-            return Err(Error::TemplateDisagrees);
-        }
+        self.0.feed.check()?;
+        let _lock = self.lock(enrolment.subject).await;
+        self.admit(model, &vector, &enrolment).await?;
 
-        let templates = self
+        let parts = self.parts();
+        let content = parts.matcher.protect(model, &vector)?;
+        let templates = parts
             .store
             .put(NewTemplate {
                 id: enrolment.template,
                 subject: enrolment.subject,
                 model: model.name.clone(),
                 model_version: model.version.clone(),
-                vector: vector.to_le_bytes(),
+                rotation: known.rotation,
+                content: content.clone(),
                 galleries: enrolment.galleries.clone(),
                 consent_reference: enrolment.consent_reference,
                 consented_at: enrolment.consented_at,
-                created_at: to_micros(self.clock.now()),
+                created_at: to_micros(parts.clock.now()),
             })
             .await?;
-        self.matcher.put(Template {
-            id: enrolment.template,
+        let place = Place {
             subject: enrolment.subject,
-            model: model.name.clone(),
-            vector,
-        });
-        self.matcher
-            .set_galleries(enrolment.subject, enrolment.galleries);
+            template: enrolment.template,
+            galleries: &enrolment.galleries,
+        };
+        parts.matcher.put(&place, model, &content);
+        parts.matcher.set_galleries(place.subject, place.galleries);
         Ok(templates)
+    }
+
+    async fn admit(
+        &self,
+        model: &Model,
+        vector: &FaceVector,
+        enrolment: &Enrolment<'_>,
+    ) -> Result<(), Error> {
+        let matcher = &self.parts().matcher;
+        let everyone = matcher
+            .rank_everywhere(model, vector.clone(), NEARLY_IDENTICAL)
+            .await?;
+        let of_another = [everyone.best, everyone.second]
+            .into_iter()
+            .flatten()
+            .any(|scored| scored.subject != enrolment.subject);
+        if of_another {
+            return Err(Error::TemplateOfAnotherSubject);
+        }
+        let own =
+            matcher.least_own_similarity(enrolment.subject, model, vector, enrolment.template)?;
+        if own.is_some_and(|similarity| similarity < model.threshold) {
+            return Err(Error::TemplateDisagrees);
+        }
+        Ok(())
     }
 
     pub(crate) async fn set_galleries(
@@ -77,10 +89,17 @@ impl App {
         subject: Uuid,
         galleries: Vec<Uuid>,
     ) -> Result<(), Error> {
-        if !self.store.set_galleries(subject, galleries.clone()).await? {
+        let parts = self.parts();
+        let now = to_micros(parts.clock.now());
+        let _lock = self.lock(subject).await;
+        let found = parts
+            .store
+            .set_galleries(subject, galleries.clone(), now)
+            .await?;
+        if !found {
             return Err(Error::SubjectNotFound);
         }
-        self.matcher.set_galleries(subject, galleries);
+        parts.matcher.set_galleries(subject, &galleries);
         Ok(())
     }
 }

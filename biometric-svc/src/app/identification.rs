@@ -1,13 +1,11 @@
 //! Who is this?
 
+use face_index::FaceVector;
 use uuid::Uuid;
 
 use super::App;
 use crate::{
-    domain::{
-        identification::{Outcome, decide},
-        vector::FaceVector,
-    },
+    domain::identification::{Outcome, decide},
     error::Error,
 };
 
@@ -24,10 +22,12 @@ impl App {
         vector: &[u8],
         galleries: Vec<Uuid>,
     ) -> Result<Identified, Error> {
-        let model = self.model(model)?;
+        let model = &self.model(model)?.model;
         let probe = FaceVector::from_le_bytes(vector, model.dimension)?;
-        let probe_mac = self.probe_key.mac(&[model.name.as_bytes(), vector]);
-        let ranking = self.matcher.rank(&model.name, probe, galleries).await?;
+        self.0.feed.check()?;
+        let parts = self.parts();
+        let probe_mac = parts.probe_key.mac(&[model.name.as_bytes(), vector]);
+        let ranking = parts.matcher.rank(model, probe, galleries).await?;
         Ok(Identified {
             outcome: decide(&ranking, model),
             probe_mac,

@@ -2,7 +2,9 @@
 
 mod enrolment;
 mod erasure;
+mod feed;
 mod identification;
+mod loading;
 
 use std::sync::{
     Arc,
@@ -11,89 +13,88 @@ use std::sync::{
 
 pub(crate) use enrolment::Enrolment;
 use mesh::{Clock, crypto::Key};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
 
+use self::feed::Feed;
 use crate::{
-    domain::{model::Model, vector::FaceVector},
+    domain::model::Model,
     error::Error,
-    index::{Counts, Matcher, Template},
+    index::{Counts, Matcher},
     store::Store,
 };
 
+/// Subjects whose changes wait for each other.
+const LOCKS: usize = 256;
+
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) matcher: Arc<dyn Matcher>,
+    pub(crate) models: Vec<KnownModel>,
+    pub(crate) probe_key: Key,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A model with the number of its rotation.
+pub(crate) struct KnownModel {
+    pub(crate) model: Model,
+    pub(crate) rotation: i32,
+}
+
 #[derive(Clone)]
-pub(crate) struct App {
-    store: Store,
-    matcher: Arc<dyn Matcher>,
-    models: Arc<[Model]>,
-    probe_key: Key,
-    clock: Arc<dyn Clock>,
-    corrupt: Arc<AtomicUsize>,
+pub(crate) struct App(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    feed: Feed,
+    corrupt: AtomicUsize,
+    /// A change is committed and taken into the index before the next one of
+    /// the same subject: an older state must not overtake a newer one.
+    locks: Vec<Mutex<()>>,
 }
 
 impl App {
-    pub(crate) fn new(
-        store: Store,
-        matcher: Arc<dyn Matcher>,
-        models: Vec<Model>,
-        probe_key: Key,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            store,
-            matcher,
-            models: models.into(),
-            probe_key,
-            clock,
-            corrupt: Arc::default(),
-        }
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            feed: Feed::default(),
+            corrupt: AtomicUsize::new(0),
+            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
+        }))
     }
 
-    /// Fills the index from the store.
-    pub(crate) async fn load(&self) -> Result<(), Error> {
-        let loaded = self.store.load().await?;
-        let mut corrupt = loaded.corrupt;
-        for stored in loaded.templates {
-            // A model no longer configured leaves its templates asleep.
-            let Ok(model) = self.model(&stored.model) else {
-                continue;
-            };
-            match FaceVector::from_le_bytes(&stored.vector, model.dimension) {
-                Ok(vector) => self.matcher.put(Template {
-                    id: stored.id,
-                    subject: stored.subject,
-                    model: stored.model,
-                    vector,
-                }),
-                Err(_) => corrupt += 1,
-            }
-        }
-        for (subject, galleries) in loaded.galleries {
-            self.matcher.set_galleries(subject, galleries);
-        }
-        self.corrupt.store(corrupt, Ordering::Relaxed);
-        let counts = self.matcher.counts();
-        tracing::info!(
-            templates = counts.templates,
-            subjects = counts.subjects,
-            "index loaded"
-        );
-        if corrupt > 0 {
-            tracing::error!(rows = corrupt, "rows that do not open are left out");
-        }
-        Ok(())
+    fn parts(&self) -> &Parts {
+        &self.0.parts
     }
 
-    pub(crate) fn models(&self) -> &[Model] {
-        &self.models
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.parts().models.iter().map(|known| &known.model)
     }
 
-    pub(crate) fn status(&self) -> (Counts, usize) {
-        (self.matcher.counts(), self.corrupt.load(Ordering::Relaxed))
+    pub(crate) async fn status(&self) -> Result<Status, Error> {
+        Ok(Status {
+            subjects: self.parts().store.count_subjects().await?,
+            counts: self.parts().matcher.counts(),
+            corrupt: self.0.corrupt.load(Ordering::Relaxed),
+        })
     }
 
-    fn model(&self, name: &str) -> Result<&Model, Error> {
-        self.models
+    fn model(&self, name: &str) -> Result<&KnownModel, Error> {
+        self.parts()
+            .models
             .iter()
-            .find(|model| model.name == name)
+            .find(|known| known.model.name == name)
             .ok_or(Error::UnknownModel)
     }
+
+    async fn lock(&self, subject: Uuid) -> MutexGuard<'_, ()> {
+        let number = subject.as_u128() % LOCKS as u128;
+        self.0.locks[number as usize].lock().await
+    }
+}
+
+pub(crate) struct Status {
+    pub(crate) subjects: u64,
+    pub(crate) counts: Counts,
+    pub(crate) corrupt: usize,
 }

@@ -1,3 +1,4 @@
+use futures::future::join_all;
 use mesh::{
     clock::{from_proto, to_micros},
     error::refusal,
@@ -71,16 +72,16 @@ impl BiometricService for BiometricApi {
         if !(1..=MAX_BATCH).contains(&requests.len()) {
             return Err(invalid("requests", "must be 1 to 64").into());
         }
-        let mut results = Vec::with_capacity(requests.len());
-        for request in requests {
+        let results = join_all(requests.into_iter().map(|request| async {
             let result = match self.identify_one(request).await {
                 Ok(identified) => identify_result::Result::Identified(identified),
                 Err(error) => identify_result::Result::Refusal(refusal(&error.into())),
             };
-            results.push(IdentifyResult {
+            IdentifyResult {
                 result: Some(result),
-            });
-        }
+            }
+        }))
+        .await;
         Ok(Response::new(IdentifyBatchResponse { results }))
     }
 
@@ -150,7 +151,7 @@ impl BiometricService for BiometricApi {
         &self,
         _: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let models = self.app.models().iter().map(|model| Model {
+        let models = self.app.models().map(|model| Model {
             name: model.name.clone(),
             version: model.version.clone(),
             dimension: u32::try_from(model.dimension).unwrap_or(u32::MAX),
@@ -166,12 +167,13 @@ impl BiometricService for BiometricApi {
         &self,
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        let (counts, corrupt) = self.app.status();
+        let status = self.app.status().await?;
+        let templates = status.counts.templates.iter().map(|(_, count)| count);
         Ok(Response::new(GetStatusResponse {
-            subjects: counts.subjects as u64,
-            templates: counts.templates as u64,
-            galleries: counts.galleries as u64,
-            corrupt_rows: corrupt as u64,
+            subjects: status.subjects,
+            templates: templates.sum::<usize>() as u64,
+            galleries: status.counts.galleries as u64,
+            corrupt_rows: status.corrupt as u64,
         }))
     }
 }

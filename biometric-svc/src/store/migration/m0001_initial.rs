@@ -1,18 +1,9 @@
-//! The schema's history.
+//! Subjects, their templates and galleries.
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema};
 
-pub(crate) struct Migrator;
-
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial)]
-    }
-}
-
-struct Initial;
+pub(super) struct Initial;
 
 impl MigrationName for Initial {
     fn name(&self) -> &str {

@@ -1,0 +1,18 @@
+//! The schema's history.
+
+mod m0001_initial;
+mod m0002_rotated_templates;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_initial::Initial),
+            Box::new(m0002_rotated_templates::RotatedTemplates),
+        ]
+    }
+}

@@ -1,0 +1,215 @@
+use futures::FutureExt;
+use mesh::{
+    crypto::Key,
+    keyring::{Keyring, WrappedKey},
+};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
+};
+use uuid::Uuid;
+
+use super::{
+    Store, consent_context,
+    entity::{subject, template},
+    template_context, to_bytes,
+};
+use crate::{error::Error, index::Protected};
+
+/// A template to store.
+pub(crate) struct NewTemplate {
+    pub(crate) id: Uuid,
+    pub(crate) subject: Uuid,
+    pub(crate) model: String,
+    pub(crate) model_version: String,
+    pub(crate) rotation: i32,
+    pub(crate) content: Protected,
+    pub(crate) galleries: Vec<Uuid>,
+    pub(crate) consent_reference: String,
+    pub(crate) consented_at: i64,
+    pub(crate) created_at: i64,
+}
+
+impl Store {
+    /// Stores the template and its subject's galleries; answers once durable
+    /// with the number of templates the subject has.
+    pub(crate) async fn put(&self, new: NewTemplate) -> Result<usize, Error> {
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let key = subject_key(txn, &store.keyring, &new).await?;
+                    let (subject, at) = (new.subject, new.created_at);
+                    put(txn, &key, new).await?;
+                    store.record_change(txn, subject, at).await?;
+                    let count = template::Entity::find()
+                        .filter(template::Column::SubjectId.eq(subject))
+                        .count(txn)
+                        .await?;
+                    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// False when the subject is not enrolled.
+    pub(crate) async fn set_galleries(
+        &self,
+        subject: Uuid,
+        galleries: Vec<Uuid>,
+        at: i64,
+    ) -> Result<bool, Error> {
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    if !set_galleries(txn, subject, &galleries).await? {
+                        return Ok(false);
+                    }
+                    store.record_change(txn, subject, at).await?;
+                    Ok(true)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Rewrites the template's content under the subject's key.
+    pub(crate) async fn replace_content(
+        &self,
+        subject: Uuid,
+        id: Uuid,
+        rotation: i32,
+        content: Protected,
+    ) -> Result<(), Error> {
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let subject = subject::Entity::find_by_id(subject).one(txn).await?;
+                    let row = template::Entity::find_by_id(id).one(txn).await?;
+                    let (Some(subject), Some(mut row)) = (subject, row) else {
+                        return Ok(());
+                    };
+                    row.rotation = rotation;
+                    let sealed = store
+                        .unwrap(&subject)?
+                        .seal(&content.0, &template_context(&row))?;
+                    template::Entity::update_many()
+                        .col_expr(template::Column::Sealed, Expr::value(sealed))
+                        .col_expr(template::Column::Rotation, Expr::value(rotation))
+                        .filter(template::Column::Id.eq(id))
+                        .exec(txn)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// The key goes with the rows, in one commit; templates destroyed, and the
+    /// change that tells the other replicas.
+    pub(crate) async fn erase(&self, subject: Uuid, at: i64) -> Result<(u64, i64), Error> {
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    subject::Entity::delete_by_id(subject).exec(txn).await?;
+                    let gone = template::Entity::delete_many()
+                        .filter(template::Column::SubjectId.eq(subject))
+                        .exec(txn)
+                        .await?;
+                    let change = store.record_change(txn, subject, at).await?;
+                    Ok((gone.rows_affected, change))
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+async fn put(txn: &impl ConnectionTrait, key: &Key, new: NewTemplate) -> Result<(), Error> {
+    let previous = template::Entity::find_by_id(new.id).one(txn).await?;
+    if previous.is_some_and(|previous| previous.subject_id != new.subject) {
+        return Err(Error::InvalidField {
+            field: "template_id",
+            detail: "is of another subject",
+        });
+    }
+    let mut row = template::Model {
+        id: new.id,
+        subject_id: new.subject,
+        model: new.model,
+        model_version: new.model_version,
+        rotation: new.rotation,
+        sealed: vec![],
+        consent_sealed: vec![],
+        consented_at: new.consented_at,
+        created_at: new.created_at,
+    };
+    row.sealed = key.seal(&new.content.0, &template_context(&row))?;
+    row.consent_sealed = key.seal(new.consent_reference.as_bytes(), &consent_context(&row))?;
+    template::Entity::insert(template::ActiveModel::from(row))
+        .on_conflict(
+            OnConflict::column(template::Column::Id)
+                .update_columns([
+                    template::Column::Model,
+                    template::Column::ModelVersion,
+                    template::Column::Rotation,
+                    template::Column::Sealed,
+                    template::Column::ConsentSealed,
+                    template::Column::ConsentedAt,
+                    template::Column::CreatedAt,
+                ])
+                .to_owned(),
+        )
+        .exec_without_returning(txn)
+        .await?;
+    set_galleries(txn, new.subject, &new.galleries).await?;
+    Ok(())
+}
+
+async fn set_galleries(
+    txn: &impl ConnectionTrait,
+    subject: Uuid,
+    galleries: &[Uuid],
+) -> Result<bool, Error> {
+    let updated = subject::Entity::update_many()
+        .col_expr(subject::Column::Galleries, Expr::value(to_bytes(galleries)))
+        .filter(subject::Column::Id.eq(subject))
+        .exec(txn)
+        .await?;
+    Ok(updated.rows_affected > 0)
+}
+
+async fn subject_key(
+    txn: &impl ConnectionTrait,
+    keyring: &Keyring,
+    new: &NewTemplate,
+) -> Result<Key, Error> {
+    if let Some(row) = subject::Entity::find_by_id(new.subject).one(txn).await? {
+        let wrapped = WrappedKey {
+            epoch: row.epoch,
+            sealed: row.wrapped_key,
+        };
+        return Ok(keyring.unwrap(&wrapped, row.id.as_bytes())?);
+    }
+    let (key, wrapped) = keyring.new_data_key(new.subject.as_bytes())?;
+    subject::Entity::insert(subject::ActiveModel {
+        id: Set(new.subject),
+        epoch: Set(wrapped.epoch),
+        wrapped_key: Set(wrapped.sealed),
+        galleries: Set(to_bytes(&new.galleries)),
+        created_at: Set(new.created_at),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(key)
+}
