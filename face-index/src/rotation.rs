@@ -45,7 +45,7 @@ impl Rotation {
     }
 
     /// `dimension` is 128 to 1,024.
-    pub fn random(dimension: usize, random: &mut impl CryptoRng) -> Self {
+    pub fn random(dimension: usize, random: &mut dyn CryptoRng) -> Self {
         let components = Self::components_of(dimension);
         Self {
             dimension,
@@ -126,7 +126,7 @@ impl Rotation {
 
     /// Another rotation for the same templates: itself after a second one, and
     /// what takes codes of this one to codes of that.
-    pub fn renewed(&self, random: &mut impl CryptoRng) -> Result<(Self, Renewal), RotationError> {
+    pub fn renewed(&self, random: &mut dyn CryptoRng) -> Result<(Self, Renewal), RotationError> {
         if self.renewals >= Self::MOST_RENEWALS {
             return Err(RotationError::Exhausted);
         }
@@ -166,7 +166,7 @@ impl Renewal {
 fn orthonormal_columns(
     height: usize,
     width: usize,
-    random: &mut impl CryptoRng,
+    random: &mut dyn CryptoRng,
 ) -> Zeroizing<Vec<f32>> {
     let gaussian = DMatrix::<f64>::from_fn(height, width, |_, _| StandardNormal.sample(random));
     let decomposed = gaussian.qr();
