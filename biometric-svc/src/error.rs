@@ -1,6 +1,6 @@
 //! What can go wrong, and its one mapping to gRPC.
 
-use face_index::{QueryError, RotationError, VectorError};
+use face_index::{RotationError, VectorError};
 use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
 use sea_orm::DbErr;
 use tonic::{Code, Status};
@@ -32,8 +32,6 @@ pub enum Error {
     Write(#[from] WriteError),
     #[error(transparent)]
     Rotation(#[from] RotationError),
-    #[error(transparent)]
-    Query(#[from] QueryError),
     #[error("the index is being loaded")]
     NotReady,
     #[error("the feed of changes has not been read for too long")]
@@ -64,7 +62,7 @@ impl From<Error> for Status {
             }
             Error::NotReady | Error::Stale => status(Code::Unavailable, "NOT_READY", message),
             Error::Busy => status(Code::ResourceExhausted, "BUSY", message),
-            Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) | Error::Query(_) => {
+            Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) => {
                 tracing::error!(error = %message, "internal error");
                 Status::internal("internal error")
             }

@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     code::Code,
-    kernel::{Hit, Kernel, LANES},
+    kernel::{Hit, Kernel, LANES, LINE, Line},
     query::{Query, length_code, sign_byte},
     ranking::{Ranking, Scored},
 };
@@ -25,7 +25,7 @@ pub(crate) struct Owner {
 pub(crate) struct Chunk {
     components: usize,
     /// As [`Kernel::scan`] reads them.
-    signs: Box<[u8]>,
+    signs: Box<[Line]>,
     codes: Box<[i8]>,
     lengths: Box<[u8]>,
     /// The least length of each block.
@@ -41,7 +41,7 @@ impl Chunk {
     pub(crate) fn new(components: usize, capacity: usize) -> Self {
         Self {
             components,
-            signs: vec![0; capacity * components / 8].into_boxed_slice(),
+            signs: vec![Line::ZERO; capacity * components / 8 / LINE].into_boxed_slice(),
             codes: vec![0; capacity * components].into_boxed_slice(),
             lengths: vec![NO_LENGTH; capacity].into_boxed_slice(),
             floors: vec![NO_LENGTH; capacity / LANES].into_boxed_slice(),
@@ -93,9 +93,9 @@ impl Chunk {
 
     fn set_signs(&mut self, lane: usize, byte: impl Fn(usize) -> u8) {
         let planes = self.components / 8;
-        let block = lane / LANES * planes * LANES;
+        let block = lane / LANES * planes / 2;
         for plane in 0..planes {
-            self.signs[block + plane * LANES + lane % LANES] = byte(plane);
+            self.signs[block + plane / 2].0[plane % 2 * LANES + lane % LANES] = byte(plane);
         }
     }
 
@@ -111,8 +111,7 @@ impl Chunk {
             .map(|floor| query.cut(*floor))
             .collect();
         let mut hits: Vec<Hit> = Vec::new();
-        let planes = self.components / 8;
-        kernel.scan(&self.signs, planes, &query.table, &cuts, &mut hits);
+        kernel.scan(&self.signs, &query.table.0, &cuts, &mut hits);
         for hit in hits {
             let lane = hit.lane as usize;
             if hit.sum < query.cut(self.lengths[lane]) {
@@ -135,7 +134,7 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         self.codes.zeroize();
-        self.signs.zeroize();
+        self.signs.iter_mut().for_each(|line| line.0.zeroize());
     }
 }
 

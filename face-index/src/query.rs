@@ -1,10 +1,10 @@
 //! A probe made ready for a scan: its table, its cuts, and its integers.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     code::Code,
-    kernel::{Dot, Kernel, LANES},
+    kernel::{Dot, Kernel, LANES, Line},
 };
 
 /// Probability of each of the two ways to lose one template that should have
@@ -20,15 +20,19 @@ const MOST_ENTRY: f64 = 63.0;
 /// Of the probe's components, beside the sign: see [`Kernel::dot`].
 const MOST_COMPONENT: f32 = 16_383.0;
 
-/// Why a floor cannot be searched with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a search's floor must lie between 0 and 1")]
-pub struct QueryError;
+/// Sums of the probe's components; wiped when dropped.
+pub(crate) struct Table(pub(crate) Vec<Line>);
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(|line| line.0.zeroize());
+    }
+}
 
 /// Holds a probe: cannot be printed; wiped when dropped.
 pub struct Query {
     /// For [`Kernel::scan`].
-    pub(crate) table: Zeroizing<Vec<u8>>,
+    pub(crate) table: Table,
     /// Least sum by length code.
     cuts: Box<[u16; 256]>,
     components: Zeroizing<Vec<i16>>,
@@ -38,11 +42,10 @@ pub struct Query {
 }
 
 impl Query {
-    /// `rotated` is the probe as the rotation left it.
-    pub(crate) fn new(rotated: &[f32], floor: f32) -> Result<Self, QueryError> {
-        if !(0.0..1.0).contains(&floor) {
-            return Err(QueryError);
-        }
+    /// `rotated` is the probe as the rotation left it; the floor is brought
+    /// between 0 and 1.
+    pub(crate) fn new(rotated: &[f32], floor: f32) -> Self {
+        let floor = floor.clamp(0.0, 1.0);
         let length = rotated.iter().map(|v| v * v).sum::<f32>().sqrt();
         let unit: Zeroizing<Vec<f32>> =
             Zeroizing::new(rotated.iter().map(|value| value / length).collect());
@@ -52,13 +55,13 @@ impl Query {
         let scale = MOST_COMPONENT / most;
         let components: Zeroizing<Vec<i16>> =
             Zeroizing::new(unit.iter().map(|v| (v * scale).round() as i16).collect());
-        Ok(Self {
+        Self {
             table,
             cuts,
             components,
             step: f64::from(most / MOST_COMPONENT),
             floor,
-        })
+        }
     }
 
     /// Least similarity that is looked for.
@@ -108,29 +111,31 @@ pub(crate) fn sign_byte(components: &[i8]) -> u8 {
 /// A row of sixteen entries for each four components: their sum under each
 /// pattern of signs, from the row's lowest, in steps. With the step, and the
 /// sum of all lowest.
-fn table(unit: &[f32]) -> (Zeroizing<Vec<u8>>, f64, f64) {
+fn table(unit: &[f32]) -> (Table, f64, f64) {
     let reach = |four: &[f32]| four.iter().map(|v| f64::from(v.abs())).sum::<f64>();
     let widest = unit.chunks_exact(4).map(reach).fold(0.0, f64::max);
     let step = (2.0 * widest / MOST_ENTRY).max(f64::MIN_POSITIVE);
-    let mut table = Zeroizing::new(Vec::with_capacity(unit.len() * 4));
+    let mut table = Table(vec![Line::ZERO; unit.len() / 8]);
     let mut lowest = 0.0;
-    for four in unit.chunks_exact(4) {
+    for (number, four) in unit.chunks_exact(4).enumerate() {
         let reach = reach(four);
         lowest -= reach;
-        for pattern in 0..16u8 {
+        // As the kernel reads it: two planes a line, low signs before high.
+        let (plane, high) = (number / 2, number % 2);
+        let half = plane % 2 * LANES;
+        let row = &mut table.0[plane / 2 * 2 + high].0[half..half + LANES];
+        for (pattern, entry) in (0..16u8).zip(&mut *row) {
             let sum: f64 = four
                 .iter()
                 .enumerate()
                 .map(|(bit, v)| {
-                    if pattern >> bit & 1 == 1 {
-                        f64::from(*v)
-                    } else {
-                        -f64::from(*v)
-                    }
+                    let sign = f64::from(pattern >> bit & 1) * 2.0 - 1.0;
+                    sign * f64::from(*v)
                 })
                 .sum();
-            table.push(((sum + reach) / step).round().clamp(0.0, MOST_ENTRY) as u8);
+            *entry = ((sum + reach) / step).round().clamp(0.0, MOST_ENTRY) as u8;
         }
+        row.copy_within(..16, 16);
     }
     (table, step, lowest)
 }
@@ -150,6 +155,3 @@ fn cuts(components: usize, floor: f32, step: f64, lowest: f64) -> Box<[u16; 256]
     }
     cuts
 }
-
-// A block is scanned whole: its planes must fill vector registers.
-const _: () = assert!(LANES == 32);

@@ -5,12 +5,7 @@ use rand::CryptoRng;
 use rand_distr::{Distribution, StandardNormal};
 use zeroize::Zeroizing;
 
-use crate::{
-    code::Code,
-    kernel::Kernel,
-    query::{Query, QueryError},
-    vector::FaceVector,
-};
+use crate::{code::Code, kernel::Kernel, query::Query, vector::FaceVector};
 
 /// Why bytes are no rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +115,7 @@ impl Rotation {
 
     /// A search for the vector, of everything at or above `floor` (cosine, 0
     /// to 1).
-    pub fn query(&self, vector: &FaceVector, floor: f32) -> Result<Query, QueryError> {
+    pub fn query(&self, vector: &FaceVector, floor: f32) -> Query {
         Query::new(&self.rotate(vector), floor)
     }
 

@@ -19,6 +19,8 @@ use crate::{
     index::{Index, Scope},
     query::Query,
     ranking::Ranking,
+    rotation::Rotation,
+    vector::FaceVector,
 };
 
 /// Searches that share a pass.
@@ -40,6 +42,14 @@ struct Job {
     answer: oneshot::Sender<Ranking>,
 }
 
+/// What decides a search: who is at or above the threshold, and whether a
+/// rival is closer to the best than the margin.
+#[derive(Clone, Copy, Debug)]
+pub struct Decider {
+    pub threshold: f32,
+    pub margin: f32,
+}
+
 /// Runs searches; what waits past the queue's length is refused at once.
 #[derive(Clone)]
 pub struct Searcher {
@@ -59,6 +69,28 @@ impl Searcher {
             .name("search-queue".into())
             .spawn(move || serve(&pool, &waiting))?;
         Ok(Self { queue: sender })
+    }
+
+    /// The best two subjects, as far as they decide.
+    pub async fn rank(
+        &self,
+        index: &Arc<Index>,
+        rotation: &Rotation,
+        probe: &FaceVector,
+        decider: Decider,
+        galleries: Option<Vec<Uuid>>,
+    ) -> Result<Ranking, Busy> {
+        let query = rotation.query(probe, decider.threshold);
+        let found = self.search(index, query, galleries.clone()).await?;
+        // A rival below the threshold counts only beside a match that is close
+        // to it: few searches need the lower floor, which many strangers reach.
+        match found.best.map(|best| best.similarity - decider.margin) {
+            Some(floor) if floor < decider.threshold => {
+                self.search(index, rotation.query(probe, floor), galleries)
+                    .await
+            }
+            _ => Ok(found),
+        }
     }
 
     pub async fn search(

@@ -177,7 +177,7 @@ fn no_search_misses(mut source: Source, dimension: usize) {
         };
         let values = source.draw_near(about, similarity);
         let probe = face(&values);
-        let query = rotation.query(&probe, FLOOR).expect("a floor");
+        let query = rotation.query(&probe, FLOOR);
         let found = index.search(&query, Scope::Galleries(&[GALLERY]));
         let kernel = Kernel::detect();
         let exact = brute_force(&stored, |one| query.similarity(kernel, &one.code));
@@ -223,24 +223,25 @@ fn short_and_long_vectors_too() {
 }
 
 #[test]
-fn both_paths_find_the_same() {
+fn all_paths_find_the_same() {
     let mut source = Source::anisotropic(512);
     let rotation = Rotation::random(512, &mut rand::rng());
-    let indexes = [Kernel::Portable, Kernel::detect()]
-        .map(|kernel| Index::new(rotation.components(), kernel));
+    let index_of = |kernel| Index::new(rotation.components(), kernel);
+    let indexes: Vec<Index> = Kernel::runnable().into_iter().map(index_of).collect();
     let stored = fill(&mut source, &rotation, &indexes[0], 500);
     for (number, one) in stored.iter().enumerate() {
         let template = Uuid::from_u128(1_000_000 + number as u128);
-        indexes[1].put(one.subject, template, &[GALLERY], &one.code);
+        for index in &indexes[1..] {
+            index.put(one.subject, template, &[GALLERY], &one.code);
+        }
     }
     for one in &stored[..100] {
         let probe = face(&source.draw_near(&one.values, 0.5));
-        let query = rotation.query(&probe, 0.2).expect("a floor");
-        let [portable, detected] = indexes
-            .each_ref()
-            .map(|i| i.search(&query, Scope::Everywhere));
-        assert_eq!(portable, detected);
+        let query = rotation.query(&probe, 0.2);
+        let search = |index: &Index| index.search(&query, Scope::Everywhere);
+        let portable = search(&indexes[0]);
         assert!(portable.best.is_some());
+        assert!(indexes.iter().all(|index| search(index) == portable));
     }
 }
 
@@ -264,17 +265,17 @@ fn a_renewed_rotation_finds_the_same_people() {
     assert_ne!(first, codes[0].to_bytes());
     for (vector, code) in vectors.iter().zip(&codes) {
         let values = source.draw_near(vector, 0.6);
-        let query = rotation.query(&face(&values), FLOOR).expect("a floor");
+        let query = rotation.query(&face(&values), FLOOR);
         let off = query.similarity(Kernel::detect(), code) - 0.6;
         assert!(off.abs() < 0.004, "{off}");
     }
     // The first code under today's rotation is nobody's.
     let stale = Code::from_bytes(&first, rotation.components()).expect("a code");
-    let query = rotation.query(&face(&vectors[0]), FLOOR).expect("a floor");
+    let query = rotation.query(&face(&vectors[0]), FLOOR);
     assert!(query.similarity(Kernel::detect(), &stale).abs() < 0.3);
     let bytes = rotation.to_bytes();
     let read = Rotation::from_bytes(&bytes, 512, renewals).expect("a rotation");
-    let again = read.query(&face(&vectors[0]), FLOOR).expect("a floor");
+    let again = read.query(&face(&vectors[0]), FLOOR);
     assert_eq!(
         query.similarity(Kernel::detect(), &codes[0]),
         again.similarity(Kernel::detect(), &codes[0])
@@ -290,7 +291,7 @@ fn only_the_galleries_asked_for_are_searched_and_the_erased_are_gone() {
     let mut source = Source::isotropic(128);
     let values = source.draw();
     let code = rotation.encode(&face(&values));
-    let query = rotation.query(&face(&values), 0.5).expect("a floor");
+    let query = rotation.query(&face(&values), 0.5);
     let [a, b, c] = [10, 20, 30].map(Uuid::from_u128);
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     index.put(first, Uuid::from_u128(11), &[a, b], &code);
@@ -320,7 +321,7 @@ fn only_the_galleries_asked_for_are_searched_and_the_erased_are_gone() {
         &rotation.encode(&face(&source.draw())),
     );
     assert_eq!(found(&[c]).2, 2);
-    let query_of_own = rotation.query(&face(&values), 0.5).expect("a floor");
+    let query_of_own = rotation.query(&face(&values), 0.5);
     let least = index.least_own_similarity(first, &query_of_own, Uuid::from_u128(12));
     assert!(least.is_some_and(|least| least > 0.99));
     assert_eq!(index.retain(first, &[Uuid::from_u128(11)]), 1);
@@ -364,7 +365,7 @@ async fn who_stays_is_found_while_others_come_and_go() {
     for number in 0..64 {
         let one = 30_000 + number * 3;
         let probe = face(&source.draw_near(&stored[one].values, 0.7));
-        let query = rotation.query(&probe, FLOOR).expect("a floor");
+        let query = rotation.query(&probe, FLOOR);
         let (searcher, index, subject) = (searcher.clone(), index.clone(), stored[one].subject);
         searches.push(tokio::spawn(async move {
             let ranking = searcher.search(&index, query, Some(vec![GALLERY])).await;
@@ -386,9 +387,7 @@ async fn what_waits_past_the_queue_is_refused_at_once() {
     crowd(&mut source, &rotation, &index, 34_000);
     let searcher = Searcher::start(1, 1).expect("threads");
     let searches = (0..200).map(|_| {
-        let query = rotation
-            .query(&face(&source.draw()), FLOOR)
-            .expect("a floor");
+        let query = rotation.query(&face(&source.draw()), FLOOR);
         let (searcher, index) = (searcher.clone(), index.clone());
         async move { searcher.search(&index, query, None).await }
     });

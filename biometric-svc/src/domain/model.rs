@@ -53,12 +53,6 @@ impl Model {
         let quantile = -Normal::standard().inverse_cdf(tail);
         self.threshold.max((quantile * deviation) as f32)
     }
-
-    /// The least similarity that can decide a search of `templates`: that of a
-    /// runner-up who makes the least match ambiguous.
-    pub(crate) fn floor_for(&self, templates: usize) -> f32 {
-        (self.threshold_for(templates) - self.margin).max(0.0)
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use face_index::{
-    Busy, Code, FaceVector, Index, Kernel, Query, Ranking, Rotation, Scope, Searcher,
+    Busy, Code, Decider, FaceVector, Index, Kernel, Ranking, Rotation, Scope, Searcher,
 };
 use uuid::Uuid;
 
@@ -49,16 +49,6 @@ impl LocalIndex {
     fn part(&self, model: &Model) -> Result<&Part, Error> {
         self.parts.get(&model.name).ok_or(Error::UnknownModel)
     }
-
-    async fn search(
-        &self,
-        part: &Part,
-        query: Query,
-        galleries: Option<Vec<Uuid>>,
-    ) -> Result<Ranking, Error> {
-        let searched = self.searcher.search(&part.index, query, galleries).await;
-        searched.map_err(|Busy| Error::Busy)
-    }
 }
 
 #[async_trait]
@@ -71,8 +61,21 @@ impl Matcher for LocalIndex {
     ) -> Result<Ranking, Error> {
         let part = self.part(model)?;
         let templates = part.index.count(Scope::Galleries(&galleries));
-        let query = part.rotation.query(&probe, model.floor_for(templates));
-        self.search(part, query?, Some(galleries)).await
+        let decider = Decider {
+            threshold: model.threshold_for(templates),
+            margin: model.margin,
+        };
+        let ranked = self
+            .searcher
+            .rank(
+                &part.index,
+                &part.rotation,
+                &probe,
+                decider,
+                Some(galleries),
+            )
+            .await;
+        ranked.map_err(|Busy| Error::Busy)
     }
 
     async fn rank_everywhere(
@@ -82,8 +85,9 @@ impl Matcher for LocalIndex {
         floor: f32,
     ) -> Result<Ranking, Error> {
         let part = self.part(model)?;
-        self.search(part, part.rotation.query(&probe, floor)?, None)
-            .await
+        let query = part.rotation.query(&probe, floor);
+        let searched = self.searcher.search(&part.index, query, None).await;
+        searched.map_err(|Busy| Error::Busy)
     }
 
     fn least_own_similarity(
@@ -94,7 +98,7 @@ impl Matcher for LocalIndex {
         except: Uuid,
     ) -> Result<Option<f32>, Error> {
         let part = self.part(model)?;
-        let query = part.rotation.query(probe, 0.0)?;
+        let query = part.rotation.query(probe, 0.0);
         Ok(part.index.least_own_similarity(subject, &query, except))
     }
 

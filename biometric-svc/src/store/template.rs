@@ -55,6 +55,32 @@ impl Store {
             .await
     }
 
+    /// Stores templates of subjects that the store does not have yet, one each.
+    pub(crate) async fn put_new_subjects(&self, new: Vec<NewTemplate>) -> Result<(), Error> {
+        let mut subjects = Vec::with_capacity(new.len());
+        let mut templates = Vec::with_capacity(new.len());
+        for new in new {
+            let (key, wrapped) = self.keyring.new_data_key(new.subject.as_bytes())?;
+            subjects.push(subject_row(&new, wrapped));
+            templates.push(template_row(&key, new)?);
+        }
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    subject::Entity::insert_many(subjects)
+                        .exec_without_returning(txn)
+                        .await?;
+                    template::Entity::insert_many(templates)
+                        .exec_without_returning(txn)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
     /// False when the subject is not enrolled.
     pub(crate) async fn set_galleries(
         &self,
@@ -143,20 +169,9 @@ async fn put(txn: &impl ConnectionTrait, key: &Key, new: NewTemplate) -> Result<
             detail: "is of another subject",
         });
     }
-    let mut row = template::Model {
-        id: new.id,
-        subject_id: new.subject,
-        model: new.model,
-        model_version: new.model_version,
-        rotation: new.rotation,
-        sealed: vec![],
-        consent_sealed: vec![],
-        consented_at: new.consented_at,
-        created_at: new.created_at,
-    };
-    row.sealed = key.seal(&new.content.0, &template_context(&row))?;
-    row.consent_sealed = key.seal(new.consent_reference.as_bytes(), &consent_context(&row))?;
-    template::Entity::insert(template::ActiveModel::from(row))
+    let (subject, galleries) = (new.subject, new.galleries.clone());
+    let row = template_row(key, new)?;
+    template::Entity::insert(row)
         .on_conflict(
             OnConflict::column(template::Column::Id)
                 .update_columns([
@@ -172,8 +187,35 @@ async fn put(txn: &impl ConnectionTrait, key: &Key, new: NewTemplate) -> Result<
         )
         .exec_without_returning(txn)
         .await?;
-    set_galleries(txn, new.subject, &new.galleries).await?;
+    set_galleries(txn, subject, &galleries).await?;
     Ok(())
+}
+
+fn template_row(key: &Key, new: NewTemplate) -> Result<template::ActiveModel, Error> {
+    let mut row = template::Model {
+        id: new.id,
+        subject_id: new.subject,
+        model: new.model,
+        model_version: new.model_version,
+        rotation: new.rotation,
+        sealed: vec![],
+        consent_sealed: vec![],
+        consented_at: new.consented_at,
+        created_at: new.created_at,
+    };
+    row.sealed = key.seal(&new.content.0, &template_context(&row))?;
+    row.consent_sealed = key.seal(new.consent_reference.as_bytes(), &consent_context(&row))?;
+    Ok(row.into())
+}
+
+fn subject_row(new: &NewTemplate, wrapped: WrappedKey) -> subject::ActiveModel {
+    subject::ActiveModel {
+        id: Set(new.subject),
+        epoch: Set(wrapped.epoch),
+        wrapped_key: Set(wrapped.sealed),
+        galleries: Set(to_bytes(&new.galleries)),
+        created_at: Set(new.created_at),
+    }
 }
 
 async fn set_galleries(
@@ -202,14 +244,8 @@ async fn subject_key(
         return Ok(keyring.unwrap(&wrapped, row.id.as_bytes())?);
     }
     let (key, wrapped) = keyring.new_data_key(new.subject.as_bytes())?;
-    subject::Entity::insert(subject::ActiveModel {
-        id: Set(new.subject),
-        epoch: Set(wrapped.epoch),
-        wrapped_key: Set(wrapped.sealed),
-        galleries: Set(to_bytes(&new.galleries)),
-        created_at: Set(new.created_at),
-    })
-    .exec_without_returning(txn)
-    .await?;
+    subject::Entity::insert(subject_row(new, wrapped))
+        .exec_without_returning(txn)
+        .await?;
     Ok(key)
 }

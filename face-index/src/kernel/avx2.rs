@@ -6,18 +6,18 @@
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi16, _mm256_cvtepi8_epi16,
+    __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_and_si256, _mm256_cmpeq_epi16, _mm256_cvtepi8_epi16, _mm256_load_si256,
     _mm256_loadu_si256, _mm256_madd_epi16, _mm256_max_epu16, _mm256_movemask_epi8, _mm256_or_si256,
     _mm256_set1_epi8, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_shuffle_epi8,
     _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16,
 };
 
-use super::{Dot, Hit, LANES, portable};
+use super::{Dot, Hit, Line, portable};
 
-pub(super) fn scan(signs: &[u8], planes: usize, table: &[u8], cuts: &[u16], hits: &mut Vec<Hit>) {
+pub(super) fn scan(signs: &[Line], table: &[Line], cuts: &[u16], hits: &mut Vec<Hit>) {
     // SAFETY: as the module says.
-    unsafe { scan_blocks(signs, planes, table, cuts, hits) }
+    unsafe { scan_blocks(signs, table, cuts, hits) }
 }
 
 pub(super) fn dot(query: &[i16], code: &[i8]) -> Dot {
@@ -35,70 +35,65 @@ pub(super) fn multiply(matrix: &[f32], vector: &[f32], out: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn scan_blocks(
-    signs: &[u8],
-    planes: usize,
-    table: &[u8],
-    cuts: &[u16],
-    hits: &mut Vec<Hit>,
-) {
+unsafe fn scan_blocks(signs: &[Line], table: &[Line], cuts: &[u16], hits: &mut Vec<Hit>) {
+    let block = table.len() / 2;
+    for (number, cut) in cuts.iter().enumerate() {
+        let sums = sums(&signs[number * block..], table);
+        collect(&sums, number, *cut, hits);
+    }
+}
+
+/// Sums of the first block's even lanes, then of its odd ones.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn sums(signs: &[Line], table: &[Line]) -> [__m256i; 2] {
+    let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    for (line, rows) in signs.iter().zip(table.chunks_exact(2)) {
+        let (signs, of_low, of_high) = (halves(line), halves(&rows[0]), halves(&rows[1]));
+        // Four entries of at most 63 fit a byte.
+        let sum = _mm256_add_epi8(
+            entries(signs[0], of_low[0], of_high[0]),
+            entries(signs[1], of_low[1], of_high[1]),
+        );
+        // Read as 16 bits, a pair of bytes is even + 256 odd.
+        even = _mm256_add_epi16(even, sum);
+        odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sum));
+    }
+    let carried = _mm256_slli_epi16::<8>(odd);
+    [_mm256_sub_epi16(even, carried), odd]
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn entries(signs: __m256i, of_low: __m256i, of_high: __m256i) -> __m256i {
     let low = _mm256_set1_epi8(0x0f);
-    for (block, cut) in cuts.iter().enumerate() {
-        // SAFETY: `signs` holds planes * LANES bytes for each cut.
-        let bytes = unsafe { signs.as_ptr().add(block * planes * LANES) };
-        let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for plane in (0..planes).step_by(2) {
-            // SAFETY: two planes of the block, and the four table rows of 16
-            // bytes that belong to them.
-            let (first, second, a, b, c, d) = unsafe {
-                let bytes = bytes.add(plane * LANES).cast::<__m256i>();
-                let rows = table.as_ptr().add(plane * 32).cast::<__m128i>();
-                let row = |i| _mm256_broadcastsi128_si256(_mm_loadu_si128(rows.add(i)));
-                (
-                    _mm256_loadu_si256(bytes),
-                    _mm256_loadu_si256(bytes.add(1)),
-                    row(0),
-                    row(1),
-                    row(2),
-                    row(3),
-                )
-            };
-            let high = |signs| _mm256_and_si256(_mm256_srli_epi16::<4>(signs), low);
-            // Four entries of at most 63 fit a byte.
-            let sum = _mm256_add_epi8(
-                _mm256_add_epi8(
-                    _mm256_shuffle_epi8(a, _mm256_and_si256(first, low)),
-                    _mm256_shuffle_epi8(b, high(first)),
-                ),
-                _mm256_add_epi8(
-                    _mm256_shuffle_epi8(c, _mm256_and_si256(second, low)),
-                    _mm256_shuffle_epi8(d, high(second)),
-                ),
-            );
-            // Read as 16 bits, a pair of bytes is even + 256 odd.
-            even = _mm256_add_epi16(even, sum);
-            odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sum));
+    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(signs), low);
+    _mm256_add_epi8(
+        _mm256_shuffle_epi8(of_low, _mm256_and_si256(signs, low)),
+        _mm256_shuffle_epi8(of_high, high),
+    )
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves(line: &Line) -> [__m256i; 2] {
+    let halves = line.0.as_ptr().cast::<__m256i>();
+    // SAFETY: a line is two registers, aligned as one.
+    unsafe { [_mm256_load_si256(halves), _mm256_load_si256(halves.add(1))] }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn collect(sums: &[__m256i; 2], block: usize, cut: u16, hits: &mut Vec<Hit>) {
+    let least = _mm256_set1_epi16(cut.cast_signed());
+    let reached = |sums| _mm256_cmpeq_epi16(_mm256_max_epu16(sums, least), sums);
+    if _mm256_movemask_epi8(_mm256_or_si256(reached(sums[0]), reached(sums[1]))) != 0 {
+        let mut lanes = [[0u16; 16]; 2];
+        for (lanes, sums) in lanes.iter_mut().zip(sums) {
+            // SAFETY: 32 bytes.
+            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), *sums) };
         }
-        even = _mm256_sub_epi16(even, _mm256_slli_epi16::<8>(odd));
-        let least = _mm256_set1_epi16(cut.cast_signed());
-        let reached = |sums| _mm256_cmpeq_epi16(_mm256_max_epu16(sums, least), sums);
-        if _mm256_movemask_epi8(_mm256_or_si256(reached(even), reached(odd))) != 0 {
-            let mut sums = [[0u16; 16]; 2];
-            // SAFETY: 32 bytes each.
-            unsafe {
-                _mm256_storeu_si256(sums[0].as_mut_ptr().cast(), even);
-                _mm256_storeu_si256(sums[1].as_mut_ptr().cast(), odd);
-            }
-            for lane in 0..LANES {
-                let sum = sums[lane % 2][lane / 2];
-                if sum >= *cut {
-                    hits.push(Hit {
-                        lane: (block * LANES + lane) as u32,
-                        sum,
-                    });
-                }
-            }
-        }
+        super::collect(&lanes, block, cut, hits);
     }
 }
 

@@ -1,12 +1,14 @@
-use super::{Dot, Hit, LANES};
+use super::{Dot, Hit, LANES, Line};
 
-pub(super) fn scan(signs: &[u8], planes: usize, table: &[u8], cuts: &[u16], hits: &mut Vec<Hit>) {
-    for (block, (bytes, cut)) in signs.chunks_exact(planes * LANES).zip(cuts).enumerate() {
+pub(super) fn scan(signs: &[Line], table: &[Line], cuts: &[u16], hits: &mut Vec<Hit>) {
+    for (block, (lines, cut)) in signs.chunks_exact(table.len() / 2).zip(cuts).enumerate() {
         let mut sums = [0u16; LANES];
-        for (plane, entries) in bytes.chunks_exact(LANES).zip(table.chunks_exact(32)) {
-            for (sum, byte) in sums.iter_mut().zip(plane) {
-                *sum += u16::from(entries[usize::from(byte & 15)])
-                    + u16::from(entries[16 + usize::from(byte >> 4)]);
+        for (line, entries) in lines.iter().zip(table.chunks_exact(2)) {
+            for half in [0, LANES] {
+                for (sum, byte) in sums.iter_mut().zip(&line.0[half..]) {
+                    *sum += u16::from(entries[0].0[half + usize::from(byte & 15)])
+                        + u16::from(entries[1].0[half + usize::from(byte >> 4)]);
+                }
             }
         }
         for (lane, sum) in sums.into_iter().enumerate() {
