@@ -60,6 +60,12 @@ bench-token: ## Tokens beside the bare chain and other servers: docs/benchmarks/
 	scripts/tools.sh bench-oidc-provider bench-keycloak
 	target/release/bench token
 
+.PHONY: bench-identify
+bench-identify: ## One face of a million beside other people's searches: docs/benchmarks/identify.json
+	$(CARGO) build --release --locked --workspace --bins
+	scripts/tools.sh bench-identify bench-pgvector
+	target/release/bench identify
+
 .PHONY: chart
 chart: ## Lint and render the Helm chart
 	scripts/lint-chart.sh

@@ -4,6 +4,7 @@
 mod cpu;
 mod error;
 mod floor;
+mod identify;
 mod load;
 mod machine;
 mod peer;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Tokens a second and core: client-only, by face, the bare chain, peers
     Token(token::Options),
+    /// One face of many: latency, memory, start-up and misses beside peers
+    Identify(identify::Options),
     /// The bare chain's outer half, for the benchmark itself
     #[command(hide = true)]
     FloorEdge { folder: PathBuf },
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
     mesh::jose::install_crypto();
     let result: Result<(), Error> = match Arguments::parse().command {
         Command::Token(options) => token::measure(options).await,
+        Command::Identify(options) => identify::measure(options).await,
         Command::FloorEdge { folder } => floor::edge(&folder).await,
         Command::FloorAuth { folder } => floor::auth(&folder).await,
     };
