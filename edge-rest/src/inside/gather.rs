@@ -11,6 +11,7 @@ use propdev_proto::auth::{
     IssueTokenRequest, IssueTokenResponse, IssueTokensRequest,
     issue_token_result::Result as Outcome, token_service_client::TokenServiceClient,
 };
+use prost::Message;
 use tonic::Status;
 
 /// Requests of one kind: what is slow must not stand in the way of what is not.
@@ -22,9 +23,13 @@ impl TokenRequests {
         calls: usize,
         together: usize,
     ) -> Self {
-        Self(Gatherer::start(calls, together, move |requests| {
-            call(client.clone(), requests).boxed()
-        }))
+        let work = move |requests| call(client.clone(), requests).boxed();
+        Self(Gatherer::start_sized(
+            calls,
+            together,
+            IssueTokenRequest::encoded_len,
+            work,
+        ))
     }
 
     pub(super) async fn issue(
