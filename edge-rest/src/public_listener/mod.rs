@@ -3,6 +3,7 @@
 
 mod certificate;
 mod client_certificate;
+mod places;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +15,12 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use mesh::{server::accept_tls, shutdown::Shutdown};
-use tokio::{net::TcpListener, sync::Semaphore};
+use mesh::{
+    server::{HandshakeLimits, accept_tls},
+    shutdown::Shutdown,
+};
+use places::Places;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use crate::{caller::Connection, config::PublicConfig};
@@ -37,9 +42,10 @@ impl Public {
             listener,
             move || certificate.server_config(),
             "public",
+            HandshakeLimits::default(),
             shutdown.clone(),
         );
-        let places = Arc::new(Semaphore::new(self.config.max_connections.get() as usize));
+        let places = Places::new(&self.config);
         let graceful = GracefulShutdown::new();
         loop {
             let connection = tokio::select! {
@@ -50,7 +56,7 @@ impl Public {
                 break;
             };
             // One too many is closed: waiting would hold memory for strangers.
-            let Ok(place) = places.clone().try_acquire_owned() else {
+            let Some(place) = places.take(address.ip()) else {
                 tracing::debug!("too many connections");
                 continue;
             };

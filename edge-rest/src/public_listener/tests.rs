@@ -46,6 +46,7 @@ fn config(folder: &Path) -> PublicConfig {
         private_key: folder.join("leaf.key"),
         base_url: "https://localhost".to_owned().try_into().expect("a URL"),
         max_connections: 16.try_into().expect("not zero"),
+        max_connections_of_one_address: 16.try_into().expect("not zero"),
         request_client_certificates: true,
         trusted_proxies: vec![],
         client_certificate_header: None,
