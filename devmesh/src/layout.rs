@@ -170,6 +170,7 @@ impl Layout {
             private_key: folder.join(dev::PRIVATE_KEY),
             trust_bundle: self.ca(),
             trust_domain: TRUST_DOMAIN.into(),
+            deny_list: None,
         }
     }
 

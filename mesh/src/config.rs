@@ -72,6 +72,10 @@ pub struct TlsConfig {
     pub private_key: PathBuf,
     pub trust_bundle: PathBuf,
     pub trust_domain: String,
+    /// Certificates that are not believed, though their CA is: serial numbers
+    /// or SHA-256 thumbprints in hexadecimal, one a line.
+    #[serde(default)]
+    pub deny_list: Option<PathBuf>,
 }
 
 /// `[telemetry]`.

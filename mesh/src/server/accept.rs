@@ -39,11 +39,12 @@ pub struct Peer {
 /// The certificates of a connection, and when they were last found good.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
-    checked: Mutex<(u64, Instant)>,
+    /// At first never: trust may change during the very handshake.
+    checked: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Peer {
-    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr, credentials: &Credentials) -> Self {
+    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr) -> Self {
         let chain: Vec<_> = stream
             .get_ref()
             .1
@@ -59,7 +60,7 @@ impl Peer {
             address,
             shown: Arc::new(Shown {
                 chain,
-                checked: Mutex::new((credentials.generation(), Instant::now())),
+                checked: Mutex::new(None),
             }),
         }
     }
@@ -73,12 +74,12 @@ impl Peer {
             .checked
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if checked.0 == generation && checked.1.elapsed() < BELIEVED_FOR {
+        if checked.is_some_and(|(of, at)| of == generation && at.elapsed() < BELIEVED_FOR) {
             return true;
         }
         let trusted = credentials.trusts(&self.shown.chain);
         if trusted {
-            *checked = (generation, Instant::now());
+            *checked = Some((generation, Instant::now()));
         }
         trusted
     }
@@ -206,7 +207,6 @@ pub(super) fn incoming(
     shutdown: Shutdown,
 ) -> impl Stream<Item = io::Result<MeshStream>> {
     use futures::StreamExt;
-    let peers = credentials.clone();
     let connections = accept_tls(
         listener,
         move || credentials.server_config(),
@@ -215,7 +215,7 @@ pub(super) fn incoming(
         shutdown,
     );
     ReceiverStream::new(connections).map(move |(inner, address)| {
-        let peer = Peer::of(&inner, address, &peers);
+        let peer = Peer::of(&inner, address);
         Ok(MeshStream { inner, peer })
     })
 }

@@ -2,6 +2,8 @@
 //! retries, panics.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod deny_list;
+
 use std::{
     sync::{
         Arc,
@@ -88,6 +90,7 @@ impl Authority {
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.crt"), issuer.pem()).unwrap();
+        std::fs::write(folder.path().join("denied"), "").unwrap();
         Self { folder, issuer }
     }
 
@@ -97,17 +100,24 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let path = |end: &str| {
-            let name = format!("{}.{end}", identity.replace('/', "-"));
-            self.folder.path().join(name)
-        };
-        std::fs::write(path("crt"), certificate.pem()).unwrap();
-        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+        std::fs::write(self.file(identity, "crt"), certificate.pem()).unwrap();
+        std::fs::write(self.file(identity, "key"), key.serialize_pem()).unwrap();
+        self.load(identity)
+    }
+
+    fn file(&self, identity: &str, end: &str) -> std::path::PathBuf {
+        let name = format!("{}.{end}", identity.replace('/', "-"));
+        self.folder.path().join(name)
+    }
+
+    /// What was issued before, as another process would load it.
+    fn load(&self, identity: &str) -> Arc<Credentials> {
         Credentials::load(TlsConfig {
-            certificate: path("crt"),
-            private_key: path("key"),
+            certificate: self.file(identity, "crt"),
+            private_key: self.file(identity, "key"),
             trust_bundle: self.folder.path().join("ca.crt"),
             trust_domain: "propdev.example".into(),
+            deny_list: Some(self.folder.path().join("denied")),
         })
         .unwrap()
     }
@@ -115,6 +125,7 @@ impl Authority {
 
 struct Running {
     authority: Authority,
+    credentials: Arc<Credentials>,
     address: std::net::SocketAddr,
     service: Obedient,
     shutdown: Shutdown,
@@ -126,6 +137,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = Obedient::default();
+        let credentials = authority.credentials("svc/access-svc");
         let server = Server {
             service: "access-svc",
             config: ServerConfig {
@@ -133,7 +145,7 @@ impl Running {
                 drain_ms: 2_000,
                 max_concurrent_calls: 64,
             },
-            credentials: authority.credentials("svc/access-svc"),
+            credentials: credentials.clone(),
             policy: Policy::built_in().unwrap(),
             readiness: Readiness::default(),
         };
@@ -142,6 +154,7 @@ impl Running {
         tokio::spawn(server.serve(listener, routes, shutdown.clone()));
         Self {
             authority,
+            credentials,
             address,
             service,
             shutdown,
@@ -149,10 +162,14 @@ impl Running {
     }
 
     fn client(&self, identity: &str) -> SiteServiceClient<MeshChannel> {
+        self.client_of(self.authority.credentials(identity))
+    }
+
+    fn client_of(&self, credentials: Arc<Credentials>) -> SiteServiceClient<MeshChannel> {
         let channel = mesh::client::connect(
             "access-svc",
             &format!("https://{}", self.address),
-            self.authority.credentials(identity),
+            credentials,
             Policy::built_in().unwrap(),
         );
         SiteServiceClient::new(channel.unwrap())
