@@ -113,6 +113,10 @@ pub struct DatabaseConfig {
     pub url: String,
     #[serde(default = "default_connections")]
     pub max_connections: u32,
+    /// Lets a PostgreSQL over the network be spoken to as its URL says,
+    /// without TLS or without asking who answers.
+    #[serde(default)]
+    pub allow_plaintext_for_development: bool,
 }
 
 /// `[keyring]`: the key file, outside the database and the data folder.
