@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 mod deny_list;
+mod waste;
 
 use std::{
     sync::{
@@ -29,7 +30,7 @@ use propdev_proto::access::{
     site_service_server::{SiteService, SiteServiceServer},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 /// Sites whose names are orders to the server.
@@ -37,6 +38,16 @@ use tonic::{Code, Request, Response, Status, service::Routes};
 struct Obedient {
     calls: Arc<AtomicUsize>,
     deadlines: Arc<std::sync::Mutex<Vec<Duration>>>,
+    /// Told when one that sleeps has ended.
+    ended: Arc<Notify>,
+}
+
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 #[tonic::async_trait]
@@ -48,7 +59,10 @@ impl SiteService for Obedient {
         self.calls.fetch_add(1, Ordering::SeqCst);
         match request.into_inner().name.as_str() {
             "panic" => panic!("as told"),
-            "sleep" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "sleep" => {
+                let _ended = Ended(self.ended.clone());
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
             "away" => return Err(Status::unavailable("as told")),
             _ => {}
         }
@@ -72,6 +86,7 @@ impl SiteService for Obedient {
         &self,
         _: Request<SetLockdownRequest>,
     ) -> Result<Response<SetLockdownResponse>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         Err(Status::unavailable("as told"))
     }
 }
@@ -166,9 +181,17 @@ impl Running {
     }
 
     fn client_of(&self, credentials: Arc<Credentials>) -> SiteServiceClient<MeshChannel> {
+        self.client_at(self.address, credentials)
+    }
+
+    fn client_at(
+        &self,
+        address: std::net::SocketAddr,
+        credentials: Arc<Credentials>,
+    ) -> SiteServiceClient<MeshChannel> {
         let channel = mesh::client::connect(
             "access-svc",
-            &format!("https://{}", self.address),
+            &format!("https://{address}"),
             credentials,
             Policy::built_in().unwrap(),
         );
