@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{Instrument, Span};
 
-use crate::context::CallContext;
+use crate::{context::CallContext, trace::Together};
 
 const QUEUE: usize = 4_096;
 
@@ -157,13 +157,21 @@ async fn run<T, R, W>(work: &W, group: Vec<Waiting<T, R>>)
 where
     W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>>,
 {
-    // The work lives in the first one's trace and has the deadline of the one
-    // that can wait longest; each of them waits no longer than its own.
-    let span = group[0].span.clone();
-    let context = group
+    // Each of them waits no longer than its own deadline: the work has that of
+    // the one that can wait longest.
+    let mut context = group
         .iter()
         .filter_map(|one| one.context.clone())
         .max_by_key(|context| context.deadline);
+    let span = if let [one] = &group[..] {
+        one.span.clone()
+    } else {
+        let together = Together::of(group.iter().map(|one| &one.span));
+        if let Some(context) = &mut context {
+            context.request_id = together.request_id;
+        }
+        together.span
+    };
     let (items, answers): (Vec<T>, Vec<_>) =
         group.into_iter().map(|one| (one.item, one.answer)).unzip();
     let work = work(items).instrument(span);
@@ -219,6 +227,43 @@ mod tests {
         let wanted: Vec<_> = (2..=25).map(|i| Ok(i * 2)).collect();
         assert_eq!(rest, wanted);
         assert_eq!(*sizes.lock().expect("a lock"), [1, 10, 10, 4]);
+    }
+
+    #[tokio::test]
+    async fn one_alone_keeps_its_id_and_several_have_none_of_theirs() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let contexts = seen.clone();
+        let gatherer = Gatherer::start(1, 10, move |items: Vec<u32>| {
+            let contexts = contexts.clone();
+            async move {
+                let context = CallContext::current().expect("a context");
+                contexts.lock().expect("a lock").push(context);
+                items
+            }
+            .boxed()
+        });
+        let submit = |id: &str, seconds: u64| {
+            let budget = std::time::Duration::from_secs(seconds);
+            let context = CallContext::new(budget, id.to_owned());
+            let deadline = context.deadline;
+            let gatherer = gatherer.clone();
+            (
+                deadline,
+                context.scope(async move { gatherer.submit(1).await }),
+            )
+        };
+        let (deadline, alone) = submit("alone", 10);
+        alone.await.expect("worked on");
+        let (_, first) = submit("first", 10);
+        let (latest, second) = submit("second", 20);
+        let (one, two) = tokio::join!(first, second);
+        assert!(one.is_ok() && two.is_ok());
+        let seen = seen.lock().expect("a lock");
+        let of = |i: usize| (seen[i].request_id.as_str(), seen[i].deadline);
+        assert_eq!(of(0), ("alone", deadline));
+        let (id, until) = of(1);
+        assert!(id != "first" && id != "second", "{id}");
+        assert_eq!((until, seen.len()), (latest, 2));
     }
 
     #[tokio::test]
