@@ -60,7 +60,7 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
     where
         W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
     {
-        let most = Most {
+        let most: Most<T> = Most {
             items: together,
             size: |_| 0,
         };
