@@ -39,6 +39,15 @@ test: lint build ## Format, lint and test everything
 	scripts/tools.sh postgres oauth-python oauth-node oauth-go
 	$(CARGO) test --locked --workspace
 
+.PHONY: test-tls
+test-tls: build ## What the listeners agree to, as openssl and testssl.sh see it
+	scripts/tools.sh testssl
+	tests/tls.sh
+
+.PHONY: test-flood
+test-flood: build ## Strangers who hold on and hammer, by the thousand
+	FLOOD_CONNECTIONS=10000 $(CARGO) test --locked -p mesh-tests --test mesh flood::
+
 .PHONY: lint
 lint: ## rustfmt, clippy, buf, cargo-deny, the chart, paths in the docs
 	$(CARGO) fmt --all --check

@@ -5,7 +5,8 @@
 #   scripts/tools.sh                 all tools
 #   scripts/tools.sh <tool>...       some of: buf helm python-tools cargo-deny postgres
 #                                    oauth-python oauth-node oauth-go
-#                                  and, for benchmarks, only by name:
+#                                  and, only by name, testssl for make test-tls,
+#                                    and for benchmarks:
 #                                    bench-oidc-provider bench-keycloak
 #                                    bench-identify bench-pgvector
 set -euo pipefail
@@ -16,7 +17,7 @@ pins=$root/scripts/tools
 ecosystems=$root/mesh-tests/ecosystems
 peers=$root/bench/peers
 all=(buf helm python-tools cargo-deny postgres oauth-python oauth-node oauth-go)
-benchmarks=(bench-oidc-provider bench-keycloak bench-identify bench-pgvector)
+by_name=(testssl bench-oidc-provider bench-keycloak bench-identify bench-pgvector)
 cargo_deny=0.20.2
 keycloak=26.7.3
 keycloak_sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
@@ -187,6 +188,13 @@ install_oauth_go() {
   say "oauth-go"
 }
 
+# Debian's package keeps its data where the program looks for it.
+install_testssl() {
+  command -v testssl >/dev/null && return
+  debian testssl.sh
+  say "testssl.sh"
+}
+
 # The program is copied, as for oauth-node. It supports Node.js from 22 on, and
 # runs on 20 with a warning.
 install_bench_oidc_provider() {
@@ -253,6 +261,6 @@ install_bench_pgvector() {
 
 [[ $# -gt 0 ]] || set -- "${all[@]}"
 for tool in "$@"; do
-  [[ " ${all[*]} ${benchmarks[*]} " == *" $tool "* ]] || die "no tool $tool; there are: ${all[*]} ${benchmarks[*]}"
+  [[ " ${all[*]} ${by_name[*]} " == *" $tool "* ]] || die "no tool $tool; there are: ${all[*]} ${by_name[*]}"
   "install_${tool//-/_}"
 done

@@ -170,6 +170,7 @@ impl Layout {
             private_key: folder.join(dev::PRIVATE_KEY),
             trust_bundle: self.ca(),
             trust_domain: TRUST_DOMAIN.into(),
+            deny_list: None,
         }
     }
 
@@ -256,6 +257,7 @@ impl Layout {
         let folder = self.certificate_folder("edge-public");
         format!(
             "{}{}[public]\nlisten = \"{}\"\ncertificate = {:?}\nprivate_key = {:?}\nbase_url = \"{}\"\n\
+             max_connections_of_one_address = 20000\n\
              [egress]\nallow_private_addresses_for_development = true\n\
              [limits]\naddress_requests_per_second = 1000\naddress_burst = 2000\n",
             self.common_config("edge-rest"),

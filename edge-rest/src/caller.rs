@@ -96,16 +96,9 @@ impl Caller {
         })
     }
 
-    /// What limits count: one host, or one IPv6 network, since a host has as
-    /// many addresses in its /64 as it likes.
+    /// What limits count.
     pub(crate) fn network(&self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(_) => self.address,
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-            }
-        }
+        mesh::limit::network(self.address)
     }
 }
 

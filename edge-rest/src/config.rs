@@ -52,6 +52,9 @@ pub struct PublicConfig {
     /// Connections held at once; more are closed after the handshake.
     #[serde(default = "default_connections")]
     pub max_connections: NonZeroU32,
+    /// The same of one address that is no trusted proxy's.
+    #[serde(default = "default_connections_of_one")]
+    pub max_connections_of_one_address: NonZeroU32,
     /// Asks clients for a certificate, which none needs to have: tokens can
     /// then be bound to it (RFC 8705).
     #[serde(default = "default_true")]
@@ -156,6 +159,7 @@ impl TryFrom<String> for BaseUrl {
 
 const CONCURRENCY: NonZeroU16 = NonZeroU16::new(64).expect("not zero");
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20_000).expect("not zero");
+const CONNECTIONS_OF_ONE: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 
 const ADDRESS_RATE: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
@@ -174,6 +178,10 @@ fn default_true() -> bool {
 
 fn default_connections() -> NonZeroU32 {
     CONNECTIONS
+}
+
+fn default_connections_of_one() -> NonZeroU32 {
+    CONNECTIONS_OF_ONE
 }
 
 /// A whole configuration.

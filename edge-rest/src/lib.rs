@@ -1,6 +1,7 @@
 //! The thin REST edge: translates HTTPS to gRPC for partners, and carries
 //! commands out to their gateways. It owns nothing that outlives the process.
 
+mod bounds;
 mod caller;
 pub mod config;
 mod egress;
@@ -12,6 +13,7 @@ mod syntax;
 
 use std::sync::Arc;
 
+use bounds::Bounds;
 use mesh::{
     client::EndpointError,
     server::{MAX_MESSAGE, ServeError, Server},
@@ -71,7 +73,8 @@ pub async fn run(
     let certificate = public_listener::Certificate::load(&config.public)?;
     tokio::spawn(certificate.clone().watch(shutdown.clone()));
     let egress = Arc::new(egress::Egress::new(config.egress, inside.clone()));
-    let edge = http::Edge::new(inside, &config);
+    let bounds = Bounds::default();
+    let edge = http::Edge::new(inside, &config, bounds.request);
     let reporting = tokio::spawn(edge.clone().report_refused(shutdown.clone()));
     let router = http::router(edge);
 
@@ -95,6 +98,7 @@ pub async fn run(
     let public = public_listener::Public {
         config: config.public,
         certificate,
+        bounds,
         drain: config.server.drain(),
     };
     let public = async {

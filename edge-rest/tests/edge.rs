@@ -60,6 +60,7 @@ impl World {
             private_key: self.path().join(format!("{name}.key")),
             trust_bundle: self.path().join("ca.pem"),
             trust_domain: "propdev.test".into(),
+            deny_list: None,
         }
     }
 

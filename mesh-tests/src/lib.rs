@@ -4,6 +4,7 @@
 
 mod assertion;
 mod collector;
+mod outsider;
 mod partner;
 mod processes;
 
@@ -23,6 +24,7 @@ use devmesh::{
     sim::Sim,
 };
 use mesh::{service::Environment, shutdown::Shutdown};
+pub use outsider::{NO_MESSAGE, Outsider, issue_as};
 pub use partner::{Answer, Partner};
 pub use processes::ProcessMesh;
 use tempfile::TempDir;

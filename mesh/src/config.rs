@@ -72,6 +72,10 @@ pub struct TlsConfig {
     pub private_key: PathBuf,
     pub trust_bundle: PathBuf,
     pub trust_domain: String,
+    /// Certificates that are not believed, though their CA is: serial numbers
+    /// or SHA-256 thumbprints in hexadecimal, one a line.
+    #[serde(default)]
+    pub deny_list: Option<PathBuf>,
 }
 
 /// `[telemetry]`.
@@ -109,6 +113,10 @@ pub struct DatabaseConfig {
     pub url: String,
     #[serde(default = "default_connections")]
     pub max_connections: u32,
+    /// Lets a PostgreSQL over the network be spoken to as its URL says,
+    /// without TLS or without asking who answers.
+    #[serde(default)]
+    pub allow_plaintext_for_development: bool,
 }
 
 /// `[keyring]`: the key file, outside the database and the data folder.

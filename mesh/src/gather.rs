@@ -9,9 +9,13 @@ use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{Instrument, Span};
 
-use crate::context::CallContext;
+use crate::{context::CallContext, trace::Together};
 
 const QUEUE: usize = 4_096;
+
+/// Bytes in a group of messages: far below what a server takes in one call, so
+/// that nobody's large request makes the others' fail with it.
+const GROUP_BYTES: usize = 1024 * 1024;
 
 /// Why an item was not worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +31,12 @@ struct Waiting<T, R> {
     answer: oneshot::Sender<R>,
     context: Option<CallContext>,
     span: Span,
+}
+
+/// What goes together at most.
+struct Most<T> {
+    items: usize,
+    size: fn(&T) -> usize,
 }
 
 /// Takes items one by one and has them worked on in groups.
@@ -50,8 +60,32 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
     where
         W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
     {
+        let most: Most<T> = Most {
+            items: together,
+            size: |_| 0,
+        };
+        Self::start_within(groups, most, work)
+    }
+
+    /// The same for messages, of whose bytes a group has a bounded number; one
+    /// that is larger by itself goes alone.
+    pub fn start_sized<W>(groups: usize, together: usize, size: fn(&T) -> usize, work: W) -> Self
+    where
+        W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
+    {
+        let most = Most {
+            items: together,
+            size,
+        };
+        Self::start_within(groups, most, work)
+    }
+
+    fn start_within<W>(groups: usize, most: Most<T>, work: W) -> Self
+    where
+        W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
+    {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(gather(waiting, groups, together, Arc::new(work)));
+        tokio::spawn(gather(waiting, groups, most, Arc::new(work)));
         Self { queue }
     }
 
@@ -72,7 +106,7 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
 async fn gather<T, R, W>(
     mut waiting: mpsc::Receiver<Waiting<T, R>>,
     groups: usize,
-    together: usize,
+    most: Most<T>,
     work: Arc<W>,
 ) where
     T: Send + 'static,
@@ -80,14 +114,31 @@ async fn gather<T, R, W>(
     W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
 {
     let places = Arc::new(Semaphore::new(groups));
+    // What no longer fitted into the last group.
+    let mut left_over = None;
     loop {
         // The place first: what comes while none is free goes together.
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
-        let mut group = Vec::with_capacity(together);
-        if waiting.recv_many(&mut group, together).await == 0 {
-            return;
+        let first = match left_over.take() {
+            Some(one) => one,
+            None => match waiting.recv().await {
+                Some(one) => one,
+                None => return,
+            },
+        };
+        let mut bytes = (most.size)(&first.item);
+        let mut group = vec![first];
+        while group.len() < most.items {
+            let Ok(one) = waiting.try_recv() else { break };
+            let size = (most.size)(&one.item);
+            if bytes.saturating_add(size) > GROUP_BYTES {
+                left_over = Some(one);
+                break;
+            }
+            bytes += size;
+            group.push(one);
         }
         // Whoever has gone waits for nothing.
         group.retain(|one| !one.answer.is_closed());
@@ -106,13 +157,21 @@ async fn run<T, R, W>(work: &W, group: Vec<Waiting<T, R>>)
 where
     W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>>,
 {
-    // The work lives in the first one's trace and has the deadline of the one
-    // that can wait longest; each of them waits no longer than its own.
-    let span = group[0].span.clone();
-    let context = group
+    // Each of them waits no longer than its own deadline: the work has that of
+    // the one that can wait longest.
+    let mut context = group
         .iter()
         .filter_map(|one| one.context.clone())
         .max_by_key(|context| context.deadline);
+    let span = if let [one] = &group[..] {
+        one.span.clone()
+    } else {
+        let together = Together::of(group.iter().map(|one| &one.span));
+        if let Some(context) = &mut context {
+            context.request_id = together.request_id;
+        }
+        together.span
+    };
     let (items, answers): (Vec<T>, Vec<_>) =
         group.into_iter().map(|one| (one.item, one.answer)).unzip();
     let work = work(items).instrument(span);
@@ -168,6 +227,66 @@ mod tests {
         let wanted: Vec<_> = (2..=25).map(|i| Ok(i * 2)).collect();
         assert_eq!(rest, wanted);
         assert_eq!(*sizes.lock().expect("a lock"), [1, 10, 10, 4]);
+    }
+
+    #[tokio::test]
+    async fn one_alone_keeps_its_id_and_several_have_none_of_theirs() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let contexts = seen.clone();
+        let gatherer = Gatherer::start(1, 10, move |items: Vec<u32>| {
+            let contexts = contexts.clone();
+            async move {
+                let context = CallContext::current().expect("a context");
+                contexts.lock().expect("a lock").push(context);
+                items
+            }
+            .boxed()
+        });
+        let submit = |id: &str, seconds: u64| {
+            let budget = std::time::Duration::from_secs(seconds);
+            let context = CallContext::new(budget, id.to_owned());
+            let deadline = context.deadline;
+            let gatherer = gatherer.clone();
+            (
+                deadline,
+                context.scope(async move { gatherer.submit(1).await }),
+            )
+        };
+        let (deadline, alone) = submit("alone", 10);
+        alone.await.expect("worked on");
+        let (_, first) = submit("first", 10);
+        let (latest, second) = submit("second", 20);
+        let (one, two) = tokio::join!(first, second);
+        assert!(one.is_ok() && two.is_ok());
+        let seen = seen.lock().expect("a lock");
+        let of = |i: usize| (seen[i].request_id.as_str(), seen[i].deadline);
+        assert_eq!(of(0), ("alone", deadline));
+        let (id, until) = of(1);
+        assert!(id != "first" && id != "second", "{id}");
+        assert_eq!((until, seen.len()), (latest, 2));
+    }
+
+    #[tokio::test]
+    async fn large_ones_do_not_fail_a_small_ones_group() {
+        let most = 4 * 1024 * 1024;
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let seen = served.clone();
+        let size = |item: &Vec<u8>| item.len();
+        let gatherer = Gatherer::start_sized(1, 64, size, move |items: Vec<Vec<u8>>| {
+            let bytes: usize = items.iter().map(Vec::len).sum();
+            seen.lock().expect("a lock").push(items.len());
+            async move { items.iter().map(|_| bytes <= most).collect() }.boxed()
+        });
+        // Sixty-four of them together are more than a server takes.
+        let large = (0..64).map(|_| gatherer.submit(vec![0; 100 * 1024]));
+        let alone = gatherer.submit(vec![0; 2 * 1024 * 1024]);
+        let (large, alone, small) = tokio::join!(join_all(large), alone, gatherer.submit(vec![0]));
+        assert!(large.iter().all(|served| *served == Ok(true)));
+        assert_eq!((alone, small), (Ok(true), Ok(true)));
+        let served = served.lock().expect("a lock").clone();
+        assert_eq!(served.iter().sum::<usize>(), 66, "each once: {served:?}");
+        assert!(served.iter().all(|items| *items <= 11), "{served:?}");
+        assert!(served.len() < 20, "they still go together: {served:?}");
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub mod service;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 
 pub use clock::{Clock, SystemClock};
 pub use identity::{Caller, SpiffeId};

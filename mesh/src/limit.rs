@@ -3,6 +3,7 @@
 
 use std::{
     hash::Hash,
+    net::IpAddr,
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,6 +24,18 @@ use crate::error::status_with;
 /// Keys remembered at once: a flood of new ones pushes out idle ones.
 const MOST_KEYS: u64 = 200_000;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// What limits count: one host, or one IPv6 network, since a host has as many
+/// addresses in its /64 as it likes.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        host => host,
+    }
+}
 
 /// So many within a period, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

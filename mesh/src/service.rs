@@ -71,6 +71,8 @@ where
     if let Err(error) = hardening::no_dumps() {
         return fail(service, &error, 1);
     }
+    // With fewer it serves fewer.
+    let _ = hardening::all_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

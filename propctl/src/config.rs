@@ -87,6 +87,7 @@ pub(crate) fn load(given: Option<&Path>) -> Result<Config, Failure> {
             private_key: settings.tls.private_key.relative(),
             trust_bundle: settings.tls.trust_bundle.relative(),
             trust_domain: settings.tls.trust_domain,
+            deny_list: None,
         },
         endpoints: settings.endpoints,
         origin: if present {

@@ -131,6 +131,7 @@ impl House {
             private_key: issued.private_key,
             trust_bundle: ca.join(dev::CA_CERTIFICATE),
             trust_domain: "propdev.test".into(),
+            deny_list: None,
         }
     }
 

@@ -34,6 +34,7 @@ fn load(issued: &Issued, bundle: &Path) -> Result<Arc<Credentials>, CredentialEr
         private_key: issued.private_key.clone(),
         trust_bundle: bundle.join(dev::CA_CERTIFICATE),
         trust_domain: DOMAIN.into(),
+        deny_list: None,
     })
 }
 

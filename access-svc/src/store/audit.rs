@@ -18,10 +18,12 @@ pub(crate) struct AuthEvent {
 }
 
 impl Store {
-    pub(crate) async fn insert_auth_events(&self, events: Vec<AuthEvent>) -> Result<(), Error> {
+    pub(crate) async fn insert_auth_events(&self, mut events: Vec<AuthEvent>) -> Result<(), Error> {
         if events.is_empty() {
             return Ok(());
         }
+        // One order everywhere, or two replicas lock each other out.
+        events.sort_by_key(|event| event.id);
         self.db
             .writer
             .write(move |txn| {

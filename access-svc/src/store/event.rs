@@ -92,10 +92,12 @@ impl Store {
     }
 
     /// How many were new; the rest had been told before.
-    pub(crate) async fn insert_events(&self, events: Vec<NewEvent>) -> Result<u64, Error> {
+    pub(crate) async fn insert_events(&self, mut events: Vec<NewEvent>) -> Result<u64, Error> {
         if events.is_empty() {
             return Ok(0);
         }
+        // One order everywhere, or two replicas lock each other out.
+        events.sort_by(|one, other| one.row.dedupe.cmp(&other.row.dedupe));
         self.db
             .writer
             .write(move |txn| {

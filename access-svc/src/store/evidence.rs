@@ -48,7 +48,10 @@ impl Store {
                         .exec(txn)
                         .await?;
                     let ids: Vec<Uuid> = probes.iter().map(|_| Uuid::new_v4()).collect();
-                    let rows = probes.iter().zip(&ids).map(|(probe, id)| ActiveModel {
+                    // One order everywhere, or two replicas lock each other out.
+                    let mut in_order: Vec<_> = probes.iter().zip(&ids).collect();
+                    in_order.sort_by(|(one, _), (other, _)| one.mac.cmp(&other.mac));
+                    let rows = in_order.into_iter().map(|(probe, id)| ActiveModel {
                         mac: Set(probe.mac.clone()),
                         id: Set(*id),
                         client_id: Set(probe.client_id.clone()),

@@ -229,11 +229,13 @@ impl Store {
     /// Writes down whom a pairwise pseudonym means.
     pub(crate) async fn remember_pseudonyms(
         &self,
-        pseudonyms: Vec<(String, Uuid, Uuid)>,
+        mut pseudonyms: Vec<(String, Uuid, Uuid)>,
     ) -> Result<(), Error> {
         if pseudonyms.is_empty() {
             return Ok(());
         }
+        // One order everywhere, or two replicas lock each other out.
+        pseudonyms.sort();
         self.db
             .writer
             .write(move |txn| {

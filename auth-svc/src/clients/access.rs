@@ -74,10 +74,10 @@ impl Access {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         let client = SubjectServiceClient::new(channel.clone());
         let asked = client.clone();
+        let work = move |queries| describe_faces(asked.clone(), queries).boxed();
+        let size = FaceSubjectQuery::encoded_len;
         Self {
-            faces: Gatherer::start(CALLS, TOGETHER, move |queries| {
-                describe_faces(asked.clone(), queries).boxed()
-            }),
+            faces: Gatherer::start_sized(CALLS, TOGETHER, size, work),
             client,
             audit: AuditServiceClient::new(channel),
         }

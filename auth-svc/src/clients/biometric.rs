@@ -8,6 +8,7 @@ use propdev_proto::biometric::{
     FaceVector, IdentifyBatchRequest, IdentifyRequest, IdentifyResponse,
     biometric_service_client::BiometricServiceClient, identify_result::Result as Outcome,
 };
+use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -34,10 +35,10 @@ pub(crate) struct Identified {
 impl Biometric {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         let client = BiometricServiceClient::new(channel);
+        let work = move |requests| call(client.clone(), requests).boxed();
+        let size = IdentifyRequest::encoded_len;
         Self {
-            faces: Gatherer::start(CALLS, TOGETHER, move |requests| {
-                call(client.clone(), requests).boxed()
-            }),
+            faces: Gatherer::start_sized(CALLS, TOGETHER, size, work),
         }
     }
 

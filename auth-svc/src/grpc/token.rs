@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use mesh::error::refusal;
+use mesh::{error::refusal, trace::as_its_own};
 use propdev_proto::auth::{
     ClientCredentials, GetKeySetRequest, GetKeySetResponse, IntrospectTokenRequest,
     IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, IssueTokenResult,
@@ -50,7 +50,10 @@ impl TokenService for TokenApi {
         if !(1..=MOST).contains(&requests.len()) {
             return Err(Error::InvalidRequest("1 to 64 requests make a call").into());
         }
-        let results = requests.into_iter().map(|message| self.issue(message));
+        let results = requests.into_iter().map(|message| async move {
+            let (id, parent) = (message.request_id.clone(), message.traceparent.clone());
+            as_its_own(&id, &parent, self.issue(message)).await
+        });
         let results = join_all(results).await.into_iter().map(|result| {
             let result = match result {
                 Ok(issued) => issue_token_result::Result::Issued(issued),

@@ -13,7 +13,10 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use mesh::{server::accept_tls, shutdown::Shutdown};
+use mesh::{
+    server::{HandshakeLimits, accept_tls},
+    shutdown::Shutdown,
+};
 use propdev_proto::{
     access::{
         GetEgressSettingsResponse, GetOpeningRequest, GetOpeningResponse, OpenRequest,
@@ -133,7 +136,13 @@ async fn world(
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let shutdown = Shutdown::new();
-    let mut connections = accept_tls(listener, move || tls.clone(), "test", shutdown.clone());
+    let mut connections = accept_tls(
+        listener,
+        move || tls.clone(),
+        "test",
+        HandshakeLimits::default(),
+        shutdown.clone(),
+    );
     tokio::spawn(async move {
         while let Some((stream, _)) = connections.recv().await {
             let service = TowerToHyperService::new(router.clone());

@@ -25,10 +25,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::{Shared, problem, problem::Problem, token};
 use crate::caller::Connection;
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 32 * 1024;
 /// Calls inside end before the request does, so that their own answer is told.
-const CALL_BUDGET: Duration = Duration::from_millis(9_900);
+const MARGIN: Duration = Duration::from_millis(100);
 
 pub(crate) async fn around(
     State(edge): State<Shared>,
@@ -61,7 +60,10 @@ pub(crate) async fn around(
     }));
 
     async move {
-        let context = CallContext::new(CALL_BUDGET, request_id.clone());
+        let context = CallContext::new(
+            edge.request_timeout.saturating_sub(MARGIN),
+            request_id.clone(),
+        );
         let limited = edge.admit(&mut request);
         let answer = async {
             if let Err(limited) = limited {
@@ -73,7 +75,7 @@ pub(crate) async fn around(
             next.run(request).await
         };
         let work = AssertUnwindSafe(context.scope(answer)).catch_unwind();
-        let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, work).await {
+        let mut response = match tokio::time::timeout(edge.request_timeout, work).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => {
                 tracing::error!("the handler panicked");

@@ -38,12 +38,17 @@ pub(crate) struct Edge {
     proxies: Proxies,
     addresses: Limits<IpAddr>,
     address_quota: Quota,
+    request_timeout: Duration,
 }
 
 type Shared = Arc<Edge>;
 
 impl Edge {
-    pub(crate) fn new(inside: Arc<dyn Inside>, config: &Config) -> Shared {
+    pub(crate) fn new(
+        inside: Arc<dyn Inside>,
+        config: &Config,
+        request_timeout: Duration,
+    ) -> Shared {
         let (public, limits) = (&config.public, &config.limits);
         let proxies = Proxies {
             trusted: public.trusted_proxies.clone(),
@@ -60,6 +65,7 @@ impl Edge {
                 limits.address_requests_per_second,
                 limits.address_burst,
             ),
+            request_timeout,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The whole stack of layers over services made up for the test.
 
+mod browsers;
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -22,6 +24,8 @@ use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Stand {
@@ -69,6 +73,9 @@ impl Inside for Stand {
     async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status> {
         if request.device_id == "panic" {
             panic!("as the test asked");
+        }
+        if request.device_id == "hang" {
+            std::future::pending::<()>().await;
         }
         let status = match &request.evidence {
             Some(Evidence::BodyFault(fault)) => {
@@ -145,7 +152,8 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
 fn edge() -> (Arc<Stand>, Router) {
     let stand = Arc::new(Stand::default());
     let config = crate::config::sample();
-    (stand.clone(), router(Edge::new(stand, &config)))
+    let edge = Edge::new(stand.clone(), &config, LONG);
+    (stand, router(edge))
 }
 
 fn post(path: &str, media: &str, body: impl Into<Body>) -> Request<Body> {
@@ -342,6 +350,33 @@ async fn sizes_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_request_ends_in_time_whatever_it_waits_for() {
+    let config = crate::config::sample();
+    let short = Duration::from_millis(200);
+    let router = router(Edge::new(Arc::new(Stand::default()), &config, short));
+    let endless = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    for request in [
+        post("/v1/doors/hang/open", "application/json", "{}"),
+        post("/v1/doors/d/open", "application/json", endless()),
+    ] {
+        let answer = tokio::time::timeout(LONG, ask(&router, request));
+        let answer = answer.await.expect("in time");
+        assert_eq!(
+            (answer.status(), answer.body["code"].as_str()),
+            (503, Some("unavailable"))
+        );
+    }
+    let mut request = token("");
+    *request.body_mut() = endless();
+    let answer = tokio::time::timeout(LONG, ask(&router, request));
+    let answer = answer.await.expect("in time");
+    assert_eq!(
+        (answer.status(), answer.body["error"].as_str()),
+        (503, Some("temporarily_unavailable"))
+    );
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let (_, router) = edge();
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
@@ -424,7 +459,7 @@ async fn an_address_that_hurries_is_told_when_to_come_back() {
     let mut config = crate::config::sample();
     config.limits.address_requests_per_second = 1.try_into().expect("not zero");
     config.limits.address_burst = 1.try_into().expect("not zero");
-    let router = router(Edge::new(Arc::new(Stand::default()), &config));
+    let router = router(Edge::new(Arc::new(Stand::default()), &config, LONG));
     let from = |mut request: Request<Body>, address: &str| {
         request.extensions_mut().insert(crate::caller::Connection {
             address: address.parse().expect("an address"),

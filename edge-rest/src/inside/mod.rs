@@ -51,8 +51,7 @@ pub(crate) trait Inside: Send + Sync + 'static {
 /// The services themselves, over the mesh.
 pub(crate) struct MeshInside {
     tokens: TokenServiceClient<MeshChannel>,
-    client_tokens: TokenRequests,
-    subject_tokens: TokenRequests,
+    token_requests: TokenRequests,
     openings: OpeningServiceClient<MeshChannel>,
     events: EventServiceClient<MeshChannel>,
     partners: PartnerServiceClient<MeshChannel>,
@@ -62,9 +61,7 @@ impl MeshInside {
     pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
         let tokens = TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE);
         Self {
-            client_tokens: TokenRequests::start(tokens.clone(), 2, 64),
-            // These wait for other services, which gather again.
-            subject_tokens: TokenRequests::start(tokens.clone(), 4, 32),
+            token_requests: TokenRequests::start(tokens.clone()),
             tokens,
             openings: OpeningServiceClient::new(access.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
@@ -77,11 +74,7 @@ impl MeshInside {
 #[async_trait]
 impl Inside for MeshInside {
     async fn issue_token(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
-        let gatherer = match request.evidence {
-            None => &self.client_tokens,
-            Some(_) => &self.subject_tokens,
-        };
-        gatherer.issue(request).await
+        self.token_requests.issue(request).await
     }
 
     async fn introspect_token(

@@ -3,8 +3,15 @@
 
 mod certificate;
 mod client_certificate;
+mod places;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 pub(crate) use certificate::Certificate;
@@ -15,18 +22,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use mesh::{server::accept_tls, shutdown::Shutdown};
-use tokio::{net::TcpListener, sync::Semaphore};
+use places::Places;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-use crate::{caller::Connection, config::PublicConfig};
+use crate::{bounds::Bounds, caller::Connection, config::PublicConfig};
 
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADERS: u32 = 32 * 1024;
-const MAX_STREAMS: u32 = 128;
 
 pub(crate) struct Public {
     pub(crate) config: PublicConfig,
     pub(crate) certificate: Arc<Certificate>,
+    pub(crate) bounds: Bounds,
     pub(crate) drain: Duration,
 }
 
@@ -37,9 +44,10 @@ impl Public {
             listener,
             move || certificate.server_config(),
             "public",
+            self.bounds.handshakes,
             shutdown.clone(),
         );
-        let places = Arc::new(Semaphore::new(self.config.max_connections.get() as usize));
+        let places = Places::new(&self.config);
         let graceful = GracefulShutdown::new();
         loop {
             let connection = tokio::select! {
@@ -50,7 +58,7 @@ impl Public {
                 break;
             };
             // One too many is closed: waiting would hold memory for strangers.
-            let Ok(place) = places.clone().try_acquire_owned() else {
+            let Some(place) = places.take(address.ip()) else {
                 tracing::debug!("too many connections");
                 continue;
             };
@@ -59,20 +67,27 @@ impl Public {
                 address: address.ip(),
                 certificates: shown(stream.get_ref().1),
             };
+            let asked = Arc::new(AtomicBool::new(false));
+            let asks = asked.clone();
             let service = router
                 .clone()
                 .map_request(move |request: http::Request<Incoming>| {
+                    asks.store(true, Ordering::Relaxed);
                     let mut request = request.map(Body::new);
                     request.extensions_mut().insert(from.clone());
                     request
                 });
-            let connection = builder(http2)
+            let connection = builder(http2, &self.bounds)
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
                 .into_owned();
             let connection = graceful.watch(connection);
+            let head = self.bounds.head;
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection ended");
+                tokio::select! {
+                    ended = connection => if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    },
+                    () = silence(head, &asked) => tracing::debug!("no request came in time"),
                 }
                 drop(place);
             });
@@ -97,19 +112,28 @@ fn shown(session: &rustls::ServerConnection) -> Arc<[Vec<u8>]> {
         .collect()
 }
 
+/// Ends when a connection has brought no request in this time: HTTP/2 would
+/// wait for its first one without any limit.
+async fn silence(limit: Duration, asked: &AtomicBool) {
+    tokio::time::sleep(limit).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 /// Speaks what ALPN agreed on. Guessing from the first bytes instead would let
 /// a silent client wait without any time limit.
-fn builder(http2: bool) -> Builder<TokioExecutor> {
+fn builder(http2: bool, bounds: &Bounds) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(bounds.head)
         .max_buf_size(MAX_HEADERS as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(bounds.streams)
         .max_header_list_size(MAX_HEADERS)
         .max_pending_accept_reset_streams(32)
         .max_local_error_reset_streams(256)

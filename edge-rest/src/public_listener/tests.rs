@@ -1,7 +1,14 @@
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path, sync::atomic::AtomicUsize};
 
 use axum::routing::get;
+use mesh::server::HandshakeLimits;
 use reqwest::Certificate as Root;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 
@@ -46,6 +53,7 @@ fn config(folder: &Path) -> PublicConfig {
         private_key: folder.join("leaf.key"),
         base_url: "https://localhost".to_owned().try_into().expect("a URL"),
         max_connections: 16.try_into().expect("not zero"),
+        max_connections_of_one_address: 16.try_into().expect("not zero"),
         request_client_certificates: true,
         trusted_proxies: vec![],
         client_certificate_header: None,
@@ -75,6 +83,7 @@ async fn both_versions_are_served_headers_bounded_and_requests_drained() {
     let public = Public {
         config,
         certificate,
+        bounds: Bounds::default(),
         drain: Duration::from_secs(5),
     };
     let serving = tokio::spawn(public.serve(listener, router, shutdown.clone()));
@@ -120,4 +129,159 @@ fn a_new_certificate_takes_effect_and_a_broken_one_does_not() {
     authority.write_leaf(folder.path());
     assert!(certificate.reload().expect("read"));
     assert!(!Arc::ptr_eq(&before, &certificate.server_config()));
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+fn short() -> Bounds {
+    Bounds {
+        handshakes: HandshakeLimits {
+            timeout: SHORT,
+            ..HandshakeLimits::default()
+        },
+        head: SHORT,
+        streams: 2,
+        ..Bounds::default()
+    }
+}
+
+struct Listening {
+    _folder: tempfile::TempDir,
+    authority: Authority,
+    address: SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Listening {
+    async fn start(router: Router) -> Self {
+        mesh::jose::install_crypto();
+        let authority = Authority::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        authority.write_leaf(folder.path());
+        let config = config(folder.path());
+        let listener = TcpListener::bind(config.listen).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = Shutdown::new();
+        let public = Public {
+            certificate: Certificate::load(&config).expect("a certificate"),
+            config,
+            bounds: short(),
+            drain: Duration::from_secs(5),
+        };
+        tokio::spawn(public.serve(listener, router, shutdown.clone()));
+        Self {
+            _folder: folder,
+            authority,
+            address,
+            shutdown,
+        }
+    }
+
+    async fn dial(&self) -> TcpStream {
+        TcpStream::connect(self.address)
+            .await
+            .expect("a connection")
+    }
+
+    async fn shake_hands(&self, protocol: &str) -> TlsStream<TcpStream> {
+        let root = CertificateDer::from_pem_slice(self.authority.pem.as_bytes());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(root.expect("a certificate")).expect("a root");
+        let mut client = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(client))
+            .connect(name, self.dial().await)
+            .await
+            .expect("a handshake")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+}
+
+/// Says `first`, then `drip` over and over, until the server hangs up.
+async fn is_hung_up_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, first: &str, drip: &str) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        stream.write_all(first.as_bytes()).await.expect("written");
+        stream.flush().await.expect("written");
+        let mut answer = [0; 1_024];
+        loop {
+            tokio::select! {
+                read = stream.read(&mut answer) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => {}
+                },
+                () = tokio::time::sleep(Duration::from_millis(20)), if !drip.is_empty() => {
+                    if stream.write_all(drip.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    assert!(waited.await.is_ok(), "{first:?} is still waited for");
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_too_little_is_hung_up_on() {
+    let listening = Listening::start(Router::new()).await;
+    // Before the handshake, and within it.
+    is_hung_up_on(listening.dial().await, "", "").await;
+    is_hung_up_on(listening.dial().await, "\u{16}\u{3}\u{1}\u{2}", "").await;
+    for protocol in ["http/1.1", "h2"] {
+        is_hung_up_on(listening.shake_hands(protocol).await, "", "").await;
+    }
+    is_hung_up_on(listening.shake_hands("h2").await, "PRI * HTTP/2.0", "").await;
+    let head = "GET / HTTP/1.1\r\nhost: localhost\r\nx-drip: ";
+    is_hung_up_on(listening.shake_hands("http/1.1").await, head, "a").await;
+}
+
+#[tokio::test]
+async fn who_has_asked_may_take_the_time_that_an_answer_takes() {
+    let slow = get(|| async {
+        tokio::time::sleep(3 * SHORT).await;
+        "late"
+    });
+    let listening = Listening::start(Router::new().route("/", slow)).await;
+    let client = client(&listening.authority).build().expect("a client");
+    let answer = client.get(listening.url("/")).send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.version(), http::Version::HTTP_2);
+    assert_eq!(answer.text().await.expect("a body"), "late");
+}
+
+#[tokio::test]
+async fn streams_at_once_are_bounded() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let counted = get(move || {
+        let (now, most) = (now.clone(), most.clone());
+        async move {
+            let at_once = now.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(at_once, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let listening = Listening::start(Router::new().route("/", counted)).await;
+    let client = client(&listening.authority).build().expect("a client");
+    // The first makes the connection that the others share.
+    for count in [1, 10] {
+        let asked = (0..count).map(|_| client.get(listening.url("/")).send());
+        for answer in futures::future::join_all(asked).await {
+            assert_eq!(answer.expect("an answer").status().as_u16(), 200);
+        }
+    }
+    let most = seen.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&most), "{most} at once");
 }

@@ -1,7 +1,8 @@
 //! Each wrong thing gets a clear answer that names it, and harms nobody.
 
 use devmesh::estate::{BARRIER, DOOR, MODEL, PLATE};
-use mesh_tests::{Mesh, Partner, on_both_databases};
+use futures::future::join_all;
+use mesh_tests::{Database, Mesh, Partner, on_both_databases};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -189,4 +190,48 @@ async fn forged_tokens(mesh: Mesh) {
         partner.open_by_plate(BARRIER, &good, PLATE).await.status,
         200
     );
+}
+
+/// They go inside together, and none fails for another's size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_token_requests_spoil_nobody_elses() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let partner = mesh.partner();
+    let ask = |body: Value| {
+        let request = partner
+            .request(Method::POST, "/oauth2/token")
+            .basic_auth(&partner.client_id, Some(&partner.client_secret));
+        Partner::send(request.json(&body))
+    };
+    let large = |vector: Vec<u8>, padding: &str| {
+        ask(json!({
+            "grant_type": "client_credentials",
+            "scope": padding,
+            "face_model": MODEL,
+            "face_vector": vector,
+        }))
+    };
+    let padding = "x".repeat(1_000);
+    let too_large = (0..32).map(|_| large(vec![1; 30_000], ""));
+    let largest = (0..64).map(|_| large(vec![1; 1_024], &padding));
+    let good = (0..8).map(|_| partner.ask_token(&[]));
+    let faces = (0..8).map(|_| async {
+        let probe = mesh.estate.resident.probe();
+        partner.ask_face_token(&probe).await
+    });
+    let (too_large, largest, good, faces) = tokio::join!(
+        join_all(too_large),
+        join_all(largest),
+        join_all(good),
+        join_all(faces)
+    );
+    for answer in too_large {
+        assert_eq!(answer.told(), (400, "invalid_request"), "{answer:?}");
+    }
+    for answer in largest {
+        assert_eq!(answer.told(), (400, "invalid_scope"), "{answer:?}");
+    }
+    for answer in good.iter().chain(&faces) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod ecosystems;
+mod flood;
 mod flows;
 mod forgery;
 mod limits;

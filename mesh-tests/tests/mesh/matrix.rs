@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use devmesh::layout::{Layout, SERVICES};
+use devmesh::layout::{Layout, SERVICES, TRUST_DOMAIN};
 use mesh::{policy::Policy, tls::Credentials};
-use mesh_tests::{Database, Mesh};
+use mesh_tests::{Database, Mesh, NO_MESSAGE, Outsider, issue_as};
 use propctl::dev::{self, Names, Validity};
 use tonic::Code;
 use tower::{Service, ServiceExt};
@@ -50,7 +50,6 @@ async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
                 .find(|(name, _)| *name == service)
                 .map(|(_, channel)| channel.clone())
                 .expect("a channel");
-            // What is no message of theirs: a handler that is reached says so.
             let code = call(&mut channel, path).await;
             let allowed = policy.allows(path, &caller);
             assert_eq!(
@@ -62,6 +61,34 @@ async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
         }
     }
     assert!(refused > 200, "only {refused} refusals were seen");
+}
+
+/// The same names in another trust domain are strangers' names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_trust_domains_callers_are_refused_everywhere() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let policy = Policy::built_in().expect("contracts");
+    let of = |domain: &str, identity: &str| {
+        let pem = issue_as(&mesh.layout, &format!("spiffe://{domain}/{identity}"));
+        Outsider::new(&mesh.layout, Some(&pem))
+    };
+    for identity in CALLERS {
+        let caller: mesh::Caller = identity.parse().expect("an identity");
+        let (own, foreign) = (of(TRUST_DOMAIN, identity), of("other.example", identity));
+        for (path, _) in policy
+            .iter()
+            .filter(|(path, _)| policy.allows(path, &caller))
+        {
+            let service = owner(path);
+            let code = own.call(service, path).await.expect("an answer");
+            assert_ne!(code, Code::PermissionDenied, "{identity} -> {path}");
+            let code = foreign.call(service, path).await.expect("an answer");
+            assert_eq!(code, Code::PermissionDenied, "{identity} -> {path}");
+        }
+        let health = "/grpc.health.v1.Health/Check";
+        let code = foreign.call("access-svc", health).await;
+        assert_eq!(code.expect("an answer"), Code::PermissionDenied);
+    }
 }
 
 /// The network lets in whom the contracts let in, and nobody else.
@@ -113,8 +140,7 @@ fn channel(
 }
 
 async fn call(channel: &mut mesh::client::MeshChannel, path: &str) -> Code {
-    // A gRPC frame of one byte, a field tag without its value.
-    let frame = Bytes::from_static(&[0, 0, 0, 0, 1, 0x0a]);
+    let frame = Bytes::from_static(&NO_MESSAGE);
     let request = http::Request::post(format!("http://mesh{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")

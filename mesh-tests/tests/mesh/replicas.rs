@@ -124,3 +124,45 @@ async fn replicas_agree() {
     let answers = join_all(uses).await;
     assert_eq!(answers.iter().filter(|a| a.status == 200).count(), 1);
 }
+
+/// The same pictures, retried at another replica in another order: each writes
+/// them down in one statement, and neither waits for the other for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_lock_each_other_out_of_nothing() {
+    let mut mesh = Mesh::start(Database::Postgres).await;
+    let first = mesh.partner();
+    let second = mesh.replicate().await;
+    for _ in 0..8 {
+        let probes: Vec<_> = (0..32).map(|_| mesh.estate.resident.probe()).collect();
+        let forwards = probes.iter().map(|probe| first.ask_face_token(probe));
+        let backwards = probes
+            .iter()
+            .rev()
+            .map(|probe| second.ask_face_token(probe));
+        let answers = tokio::join!(join_all(forwards), join_all(backwards));
+        for answer in answers.0.iter().chain(&answers.1) {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        // Webhooks that a partner sends twice.
+        let token = first.token().await;
+        let mut events: Vec<_> = (0..200)
+            .map(|_| {
+                let id = uuid::Uuid::new_v4().to_string();
+                json!({"key_id": "k", "opened_at": "2026-11-24T06:00:00Z", "event_id": id})
+            })
+            .collect();
+        let body = json!({"events": events});
+        events.reverse();
+        let reversed = json!({"events": events});
+        let path = "/v1/webhooks/intercom/key-openings";
+        let (one, other) = tokio::join!(
+            first.post(path, &token, Some(&body)),
+            second.post(path, &token, Some(&reversed))
+        );
+        let accepted = |answer: &mesh_tests::Answer| {
+            assert_eq!(answer.status, 202, "{answer:?}");
+            answer.body["accepted"].as_u64().expect("a number")
+        };
+        assert_eq!(accepted(&one) + accepted(&other), 200, "each once");
+    }
+}

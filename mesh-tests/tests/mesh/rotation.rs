@@ -65,6 +65,11 @@ async fn a_ca_is_replaced_under_traffic() {
     dev::create_ca(&new_pki, TRUST_DOMAIN).expect("a new CA");
     let new_ca = fs::read_to_string(new_pki.join(dev::CA_CERTIFICATE)).expect("the new CA");
 
+    // A broken file changes nothing but a counter that an alert can watch.
+    replace(&bundle, "broken");
+    counted(&mesh, "mesh_tls_reload_failures_total", 2.0).await;
+    traffic_passes().await;
+
     replace(&bundle, &format!("{old_ca}{new_ca}"));
     reloaded(&mesh, 1.0).await;
     traffic_passes().await;
@@ -128,13 +133,17 @@ fn replace(file: &Path, text: &str) {
 
 /// Waits until every service has reloaded so many times.
 async fn reloaded(mesh: &ProcessMesh, times: f64) {
+    counted(mesh, "mesh_tls_reloads_total", times).await;
+}
+
+async fn counted(mesh: &ProcessMesh, counter: &str, times: f64) {
     for service in SERVICES {
         let all = async {
-            while mesh.counted(service, "mesh_tls_reloads_total").await < times {
+            while mesh.counted(service, counter).await < times {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(60), all).await;
-        assert!(waited.is_ok(), "{service} did not reload");
+        assert!(waited.is_ok(), "{service}: {counter} is below {times}");
     }
 }

@@ -82,6 +82,13 @@ async fn a_database_that_is_missing_is_named() {
     assert!(missing.expect_err("no folder").contains("cannot be opened"));
     let away = start(&mut prepare(Some("postgres://x@127.0.0.1:1/x".into()))).await;
     assert!(away.expect_err("no server").contains("cannot be opened"));
+    let exposed = "postgres://x@db.invalid/x?sslmode=require";
+    let exposed = start(&mut prepare(Some(exposed.into()))).await;
+    assert!(
+        exposed
+            .expect_err("nobody is asked who he is")
+            .contains("sslmode")
+    );
     let neither = start(&mut prepare(Some("mysql://x".into()))).await;
     assert!(neither.expect_err("no such kind").contains("database.url"));
 }

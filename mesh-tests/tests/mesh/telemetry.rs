@@ -4,10 +4,14 @@
 use std::collections::BTreeSet;
 
 use devmesh::estate::{BARRIER, DOOR, FOB, KEY, PLATE};
+use futures::future::join_all;
 use mesh_tests::{Collector, ProcessMesh, Told};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use propdev_proto::access::{ListSitesRequest, site_service_client::SiteServiceClient};
 use serde_json::json;
 use tonic::Code;
+
+use crate::eventually;
 
 const KEY_EVENTS: &str = "/v1/webhooks/intercom/key-openings";
 const FOB_EVENTS: &str = "/v1/webhooks/barrier/fob-openings";
@@ -139,6 +143,55 @@ fn has_parent(trace: &[Told], service: &str) -> bool {
                 parent.service != service && parent.span.span_id == told.span.parent_span_id
             })
         })
+}
+
+/// What is sent inside together keeps traces and ids apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_go_together_keep_their_own_traces() {
+    let collector = Collector::start().await;
+    let telemetry = format!("otlp_endpoint = \"http://{}\"\n", collector.address);
+    let mesh = ProcessMesh::start(Some(&telemetry)).await;
+    let partner = mesh.partner();
+    let mut links = vec![];
+    eventually("some go together", async || {
+        join_all((0..16).map(|_| partner.ask_token(&[]))).await;
+        let group = collector.spans().into_iter().find(|told| {
+            told.service == "edge-rest" && told.span.name == "together" && told.span.links.len() > 1
+        });
+        links = group.map_or_else(Vec::new, |told| told.span.links);
+        !links.is_empty()
+    })
+    .await;
+    let traces_are_whole = || {
+        let traces = collector.traces();
+        links.iter().all(|link| {
+            let trace = traces.get(&link.trace_id).map_or(&[][..], Vec::as_slice);
+            let outside = trace
+                .iter()
+                .find(|told| told.service == "edge-rest" && told.span.span_id == link.span_id);
+            let inside = trace.iter().find(|told| {
+                told.service == "auth-svc" && told.span.parent_span_id == link.span_id
+            });
+            outside.zip(inside).is_some_and(|(outside, inside)| {
+                let id = request_id(outside);
+                id.is_some() && id == request_id(inside)
+            })
+        })
+    };
+    eventually("each is told of in its own trace", async || {
+        traces_are_whole()
+    })
+    .await;
+    mesh.processes.stop().await.expect("stopped");
+}
+
+fn request_id(told: &Told) -> Option<String> {
+    let attributes = &told.span.attributes;
+    let found = attributes.iter().find(|one| one.key == "request_id")?;
+    match found.value.clone()?.value? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

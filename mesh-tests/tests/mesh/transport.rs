@@ -2,9 +2,12 @@
 
 use std::{fs, sync::Arc};
 
-use devmesh::{layout::Layout, operator::Operator};
+use devmesh::{
+    layout::{Layout, SERVICES, TRUST_DOMAIN},
+    operator::Operator,
+};
 use mesh::{policy::Policy, tls::Credentials};
-use mesh_tests::{Database, Mesh};
+use mesh_tests::{Database, Mesh, Outsider, issue_as};
 use propctl::dev::{self, Names, Validity};
 use propdev_proto::access::{ListSitesRequest, site_service_client::SiteServiceClient};
 use tonic::Code;
@@ -70,6 +73,24 @@ async fn another_cas_certificate_and_an_expired_one_are_refused() {
         .await
         .expect_err("refused");
     assert_eq!(refused.code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_no_certificate_is_let_in_nowhere_and_who_names_nobody_may_do_nothing() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let showing = |uri: &str| Outsider::new(&mesh.layout, Some(&issue_as(&mesh.layout, uri)));
+    let bare = Outsider::new(&mesh.layout, None);
+    let nobody = showing("https://propdev.example/svc/edge-rest");
+    let viewer = showing(&format!("spiffe://{TRUST_DOMAIN}/operator/viewer/x"));
+    let health = "/grpc.health.v1.Health/Check";
+    for service in SERVICES {
+        let answer = bare.call(service, health).await;
+        assert!(answer.is_err(), "{service} answered {answer:?}");
+        let code = nobody.call(service, health).await.expect("an answer");
+        assert_eq!(code, Code::PermissionDenied, "{service}");
+        let code = viewer.call(service, health).await.expect("an answer");
+        assert_ne!(code, Code::PermissionDenied, "{service}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

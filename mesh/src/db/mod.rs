@@ -1,6 +1,7 @@
 //! Databases of the services: connecting, migrating, and writing in groups.
 
 pub mod named_key;
+mod transport;
 mod writer;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr};
@@ -13,6 +14,10 @@ use crate::{config::DatabaseConfig, shutdown::Shutdown};
 pub enum OpenError {
     #[error("database.url is neither sqlite://<file> nor postgres://…")]
     Url,
+    #[error(
+        "database.url names a PostgreSQL over the network with a weaker sslmode than verify-full"
+    )]
+    Unverified,
     #[error("the database cannot be opened: {0}")]
     Connect(DbErr),
     #[error("the database cannot be migrated: {0}")]
@@ -51,6 +56,7 @@ pub async fn open<M: MigratorTrait>(
 }
 
 async fn connect(config: &DatabaseConfig, most: u32) -> Result<DatabaseConnection, OpenError> {
+    let ssl_mode = transport::ssl_mode(config)?;
     let mut options = ConnectOptions::new(&config.url);
     options
         .max_connections(most)
@@ -58,6 +64,7 @@ async fn connect(config: &DatabaseConfig, most: u32) -> Result<DatabaseConnectio
         // Statements would be logged with what they look for.
         .sqlx_logging(false)
         .acquire_timeout(std::time::Duration::from_secs(8))
+        .map_sqlx_postgres_opts(move |postgres| postgres.ssl_mode(ssl_mode))
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)

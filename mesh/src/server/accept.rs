@@ -1,5 +1,4 @@
-//! Accepts TCP, shakes hands in bounded number and time, and tells each call
-//! who its peer is.
+//! Accepts TCP, shakes hands, and tells each call who its peer is.
 
 use std::{
     io,
@@ -16,16 +15,14 @@ use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::handshakes::{Ended, HandshakeLimits, Handshakes};
 use crate::{identity::SpiffeId, shutdown::Shutdown, tls::Credentials};
-
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-const HANDSHAKES_AT_ONCE: usize = 256;
 
 /// How long a certificate is believed before its dates are looked at again.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
@@ -42,11 +39,12 @@ pub struct Peer {
 /// The certificates of a connection, and when they were last found good.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
-    checked: Mutex<(u64, Instant)>,
+    /// At first never: trust may change during the very handshake.
+    checked: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Peer {
-    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr, credentials: &Credentials) -> Self {
+    fn of(stream: &TlsStream<TcpStream>, address: SocketAddr) -> Self {
         let chain: Vec<_> = stream
             .get_ref()
             .1
@@ -62,7 +60,7 @@ impl Peer {
             address,
             shown: Arc::new(Shown {
                 chain,
-                checked: Mutex::new((credentials.generation(), Instant::now())),
+                checked: Mutex::new(None),
             }),
         }
     }
@@ -76,12 +74,12 @@ impl Peer {
             .checked
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if checked.0 == generation && checked.1.elapsed() < BELIEVED_FOR {
+        if checked.is_some_and(|(of, at)| of == generation && at.elapsed() < BELIEVED_FOR) {
             return true;
         }
         let trusted = credentials.trusts(&self.shown.chain);
         if trusted {
-            *checked = (generation, Instant::now());
+            *checked = Some((generation, Instant::now()));
         }
         trusted
     }
@@ -147,6 +145,7 @@ pub fn accept_tls<C>(
     listener: TcpListener,
     config: C,
     listener_name: &'static str,
+    limits: HandshakeLimits,
     shutdown: Shutdown,
 ) -> mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>
 where
@@ -156,7 +155,7 @@ where
     let refused = global::meter("mesh")
         .u64_counter("mesh.tls.handshake.failures")
         .build();
-    let places = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
+    let handshakes = Handshakes::new(limits);
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
@@ -173,15 +172,11 @@ where
                 }
             };
             let _ = stream.set_nodelay(true);
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
+            let handshake = handshakes.begin(address.ip());
             let acceptor = TlsAcceptor::from(config());
             let (sender, refused) = (sender.clone(), refused.clone());
             tokio::spawn(async move {
-                let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
-                drop(place);
-                let kind = match result {
+                let kind = match handshake.run(acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
                         let _ = sender.send((stream, address)).await;
                         return;
@@ -190,7 +185,8 @@ where
                         tracing::debug!(%error, %address, listener = listener_name, "handshake failed");
                         "refused"
                     }
-                    Err(_) => "timeout",
+                    Err(Ended::TimedOut) => "timeout",
+                    Err(Ended::GaveWay) => "crowded_out",
                 };
                 refused.add(
                     1,
@@ -211,15 +207,89 @@ pub(super) fn incoming(
     shutdown: Shutdown,
 ) -> impl Stream<Item = io::Result<MeshStream>> {
     use futures::StreamExt;
-    let peers = credentials.clone();
     let connections = accept_tls(
         listener,
         move || credentials.server_config(),
         "grpc",
+        HandshakeLimits::default(),
         shutdown,
     );
     ReceiverStream::new(connections).map(move |(inner, address)| {
-        let peer = Peer::of(&inner, address, &peers);
+        let peer = Peer::of(&inner, address);
         Ok(MeshStream { inner, peer })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+    use tokio::{io::AsyncReadExt, net::TcpSocket};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    async fn dial(from: &str, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let from = format!("{from}:0").parse().expect("an address");
+        socket.bind(from).expect("bound");
+        socket.connect(to).await.expect("a connection")
+    }
+
+    #[tokio::test]
+    async fn silent_peers_keep_nobody_out() {
+        crate::jose::install_crypto();
+        let names = vec!["localhost".to_owned()];
+        let own = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let certificate = own.cert.der().clone();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .expect("a configuration");
+        let server = Arc::new(server);
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).expect("a root");
+        let client = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(client));
+        let name = ServerName::try_from("localhost").expect("a name");
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let limits = HandshakeLimits {
+            timeout: Duration::from_secs(3_600),
+            at_once: 8,
+            of_one_address: 4,
+        };
+        let shutdown = Shutdown::new();
+        let mut accepted = accept_tls(
+            listener,
+            move || server.clone(),
+            "test",
+            limits,
+            shutdown.clone(),
+        );
+
+        let slow = dial("127.0.0.1", address).await;
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(dial("127.0.0.2", address).await);
+        }
+        // The server hangs up on those that gave way to the last ones.
+        for gone in &mut silent[..16] {
+            let _ = gone.read(&mut [0; 1]).await;
+        }
+        let newcomer = dial("127.0.0.2", address).await;
+        for stream in [slow, newcomer] {
+            let from = stream.local_addr().expect("an address");
+            let _stream = connector
+                .connect(name.clone(), stream)
+                .await
+                .expect("a handshake");
+            let (_, peer) = accepted.recv().await.expect("a connection");
+            assert_eq!(peer, from);
+        }
+        shutdown.cancel();
+    }
 }

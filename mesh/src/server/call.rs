@@ -24,7 +24,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::Peer;
 use crate::{
-    Caller,
+    Caller, SpiffeId,
     context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id},
     policy::Policy,
     tls::Credentials,
@@ -151,12 +151,14 @@ where
 
 impl Shared {
     fn authorize(&self, path: &str, peer: Option<&Peer>) -> Result<Caller, Status> {
-        let caller = peer.and_then(|peer| peer.id.as_ref()).map(|id| &id.caller);
-        let trusted = peer.is_some_and(|peer| peer.is_trusted(&self.credentials));
-        match caller {
+        let id = peer.and_then(|peer| peer.id.as_ref());
+        // One CA may serve several trust domains: names count in ours alone.
+        let ours = id.is_some_and(|id| id.trust_domain == self.credentials.trust_domain());
+        let trusted = ours && peer.is_some_and(|peer| peer.is_trusted(&self.credentials));
+        match id.map(|id| &id.caller) {
             Some(caller) if trusted && self.policy.allows(path, caller) => Ok(caller.clone()),
             _ => {
-                let name = caller.map_or_else(|| "nobody".into(), Caller::to_string);
+                let name = id.map_or_else(|| "nobody".into(), SpiffeId::to_string);
                 tracing::warn!(caller = %name, trusted, callee = self.service, method = path, "call refused");
                 // The path is a stranger's: only a known one becomes a label.
                 let method = if self.policy.get(path).is_some() {

@@ -3,10 +3,12 @@
 
 mod accept;
 mod call;
+mod handshakes;
 
 use std::{sync::Arc, time::Duration};
 
 pub use accept::{Peer, accept_tls};
+pub use handshakes::HandshakeLimits;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 

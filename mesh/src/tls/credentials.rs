@@ -3,6 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +19,10 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::verifier::SpiffeServerVerifier;
+use super::{
+    deny_list::DenyList,
+    verifier::{DenyingClientVerifier, SpiffeServerVerifier},
+};
 use crate::{config::TlsConfig, identity::SpiffeId, shutdown::Shutdown};
 
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +46,13 @@ pub enum CredentialError {
     NoRoots(PathBuf),
 }
 
-/// What was read from the three files at one time.
+/// What was read from the files at one time.
 struct Loaded {
     id: SpiffeId,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
+    denied: Arc<DenyList>,
     clients: Arc<dyn ClientCertVerifier>,
     server: Arc<ServerConfig>,
     /// Contents of the files, to notice a change; mounted Secrets change by
@@ -102,6 +107,7 @@ impl Credentials {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(SpiffeServerVerifier::new(
                 loaded.roots.clone(),
+                loaded.denied.clone(),
                 expected,
             )))
             .with_client_auth_cert(loaded.chain.clone(), loaded.key.clone_key())?;
@@ -169,12 +175,14 @@ impl Loaded {
         let chain = read_certificates(&config.certificate)?;
         let key = read_private_key(&config.private_key)?;
         let bundle = read_certificates(&config.trust_bundle)?;
+        let (denied, denied_text) = read_deny_list(config.deny_list.as_deref())?;
 
         let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
         for part in chain.iter().chain(&bundle) {
             digest.update(&(part.len() as u64).to_be_bytes());
             digest.update(part);
         }
+        digest.update(denied_text.as_bytes());
         digest.update(key.secret_der());
         let mut seen = [0; 32];
         seen.copy_from_slice(digest.finish().as_ref());
@@ -197,12 +205,16 @@ impl Loaded {
             return Err(CredentialError::NoRoots(config.trust_bundle.clone()));
         }
         let roots = Arc::new(roots);
-        let clients = WebPkiClientVerifier::builder(roots.clone())
+        let chain_verifier = WebPkiClientVerifier::builder(roots.clone())
             .build()
             .map_err(|error| CredentialError::File {
                 path: config.trust_bundle.clone(),
                 detail: error.to_string(),
             })?;
+        let clients: Arc<dyn ClientCertVerifier> = Arc::new(DenyingClientVerifier {
+            chain: chain_verifier,
+            denied: denied.clone(),
+        });
         let mut server = ServerConfig::builder()
             .with_client_cert_verifier(clients.clone())
             .with_single_cert(chain.clone(), key.clone_key())?;
@@ -212,11 +224,26 @@ impl Loaded {
             chain,
             key,
             roots,
+            denied,
             clients,
             server: Arc::new(server),
             seen,
         })
     }
+}
+
+/// The list and its text; none denies nobody.
+fn read_deny_list(path: Option<&Path>) -> Result<(Arc<DenyList>, String), CredentialError> {
+    let Some(path) = path else {
+        return Ok(Default::default());
+    };
+    let fault = |detail: String| CredentialError::File {
+        path: path.to_owned(),
+        detail,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let list = DenyList::from_str(&text).map_err(|malformed| fault(malformed.to_string()))?;
+    Ok((Arc::new(list), text))
 }
 
 /// Every certificate of a PEM file; at least one.

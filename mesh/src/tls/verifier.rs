@@ -1,23 +1,30 @@
-//! Verifies a server by its chain to the trust bundle and its SPIFFE id.
+//! Verifies a server by its chain to the trust bundle and its SPIFFE id, and
+//! both ends by the deny-list.
 
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::ParsedCertificate,
+    server::{
+        ParsedCertificate,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
 };
 
+use super::deny_list::DenyList;
 use crate::identity::SpiffeId;
 
 #[derive(Debug)]
 pub(super) struct SpiffeServerVerifier {
     roots: Arc<RootCertStore>,
+    denied: Arc<DenyList>,
     expected: SpiffeId,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -30,9 +37,14 @@ struct WrongIdentity {
 }
 
 impl SpiffeServerVerifier {
-    pub(super) fn new(roots: Arc<RootCertStore>, expected: SpiffeId) -> Self {
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        denied: Arc<DenyList>,
+        expected: SpiffeId,
+    ) -> Self {
         Self {
             roots,
+            denied,
             expected,
             algorithms: ring::default_provider().signature_verification_algorithms,
         }
@@ -48,6 +60,7 @@ impl ServerCertVerifier for SpiffeServerVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        self.denied.check(end_entity, intermediates)?;
         verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(end_entity)?,
             &self.roots,
@@ -88,5 +101,59 @@ impl ServerCertVerifier for SpiffeServerVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Clients whose chain another verifier finds good, but for those denied.
+#[derive(Debug)]
+pub(super) struct DenyingClientVerifier {
+    pub(super) chain: Arc<dyn ClientCertVerifier>,
+    pub(super) denied: Arc<DenyList>,
+}
+
+impl ClientCertVerifier for DenyingClientVerifier {
+    fn offer_client_auth(&self) -> bool {
+        self.chain.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.denied.check(end_entity, intermediates)?;
+        self.chain
+            .verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
     }
 }

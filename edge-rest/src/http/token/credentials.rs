@@ -19,6 +19,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Identifier and secret in the header, each as long as in the body.
+const LONGEST_PAIR: usize = 2 * 1024;
+
 /// RFC 7523 section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -117,6 +120,9 @@ fn basic(value: &[u8]) -> Option<(String, SecretString)> {
         return None;
     }
     let decoded = BASE64.decode(encoded.trim_matches(' ')).ok()?;
+    if decoded.len() > LONGEST_PAIR {
+        return None;
+    }
     let colon = decoded.iter().position(|&b| b == b':')?;
     let client_id = form::decode(&decoded[..colon]).ok()?;
     let secret = form::decode(&decoded[colon + 1..]).ok()?;

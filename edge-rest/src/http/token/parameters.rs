@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::{error::TokenError, form};
 use crate::http::{
+    body,
     json::Json,
     vector::{self, VectorFault},
 };
@@ -49,12 +50,13 @@ impl Parameters {
                 continue;
             }
             if name == "face_vector" {
-                parameters.face_vector = Some(vector::of_text(&value).map_err(vector_fault)?);
+                let vector = vector::of_text(&value).map_err(vector_fault)?;
+                parameters.face_vector = Some(bounded(&name, vector)?);
             } else {
-                parameters.set(&name, value);
+                parameters.set(&name, bounded(&name, value)?);
             }
         }
-        Ok(parameters)
+        parameters.whole()
     }
 
     pub(crate) fn of_json(bytes: &[u8]) -> Result<Self, TokenError> {
@@ -73,14 +75,15 @@ impl Parameters {
                 .text(name, name)
                 .map_err(TokenError::invalid_request)?;
             if let Some(text) = text.filter(|text| !text.is_empty()) {
-                parameters.set(name, text);
+                parameters.set(name, bounded(name, text)?);
             }
         }
         match object.take("face_vector") {
             None => {}
             Some(Json::Text(text)) if text.is_empty() => {}
             Some(value) => {
-                parameters.face_vector = Some(vector::of_json(&value).map_err(vector_fault)?);
+                let vector = vector::of_json(&value).map_err(vector_fault)?;
+                parameters.face_vector = Some(bounded("face_vector", vector)?);
             }
         }
         match object.take("resource") {
@@ -92,7 +95,14 @@ impl Parameters {
             }
             Some(item) => parameters.resources.push(resource(item)?),
         }
-        Ok(parameters)
+        parameters.whole()
+    }
+
+    fn whole(self) -> Result<Self, TokenError> {
+        if self.resources.len() > MOST_RESOURCES {
+            return Err(TokenError::invalid_request("resource stands too often."));
+        }
+        Ok(self)
     }
 
     fn set(&mut self, name: &str, value: String) {
@@ -131,9 +141,28 @@ const TEXTS: [&str; 12] = [
     "device_id",
 ];
 
+const MOST_RESOURCES: usize = 16;
+
+/// What goes inside shares a call with others' requests: no more of it than a
+/// real request has.
+fn bounded<T: AsRef<[u8]>>(name: &str, value: T) -> Result<T, TokenError> {
+    let most = match name {
+        // 1,024 numbers: no model has more.
+        "face_vector" => 4 * 1024,
+        "client_assertion" => 8 * 1024,
+        "token" => body::LIMIT,
+        name if name == "resource" || TEXTS.contains(&name) => 1024,
+        _ => return Ok(value),
+    };
+    if value.as_ref().len() > most {
+        return Err(TokenError::invalid_request(format!("{name} is too long.")));
+    }
+    Ok(value)
+}
+
 fn resource(value: Json) -> Result<String, TokenError> {
     match value {
-        Json::Text(text) if !text.is_empty() && !text.contains('\0') => Ok(text),
+        Json::Text(text) if !text.is_empty() && !text.contains('\0') => bounded("resource", text),
         _ => Err(TokenError::invalid_request("resource is not a URI.")),
     }
 }

@@ -94,5 +94,6 @@ pub(crate) fn read(
         device_id,
         resources: parameters.resources,
         request_id: super::request_id(),
+        traceparent: mesh::trace::traceparent(),
     })
 }

@@ -201,6 +201,55 @@ fn json_faults_are_invalid_requests_that_name_the_parameter() {
 }
 
 #[test]
+fn nothing_is_longer_than_a_real_request_has_it() {
+    let long = |length: usize| "x".repeat(length);
+    let vector = |numbers: usize| vec!["1"; numbers].join(",");
+    let longest = format!(
+        r#"{{"grant_type":"{}","face_model":"m","face_vector":[{}]}}"#,
+        long(1024),
+        vector(1024)
+    );
+    assert!(json(&longest).is_ok());
+    for (body, wanted) in [
+        (format!("grant_type={}", long(1025)), "grant_type"),
+        (format!("grant_type=g&scope={}", long(1025)), "scope"),
+        (
+            format!("grant_type=g&resource={}", long(1025)),
+            "resource is too long",
+        ),
+        (
+            format!("grant_type=g{}", "&resource=a".repeat(17)),
+            "resource stands",
+        ),
+        (
+            format!("grant_type=g&client_assertion={}", long(8193)),
+            "client_assertion",
+        ),
+        (
+            format!("grant_type=g&face_model=m&face_vector={}", "A".repeat(5464)),
+            "face_vector",
+        ),
+    ] {
+        let told = told(form(&body)).unwrap_or_default();
+        assert!(
+            told.starts_with("invalid_request ") && told.contains(wanted),
+            "{wanted}: {told}"
+        );
+    }
+    let numbers = format!(
+        r#"{{"grant_type":"g","face_model":"m","face_vector":[{}]}}"#,
+        vector(1025)
+    );
+    let many = told(json(&numbers)).unwrap_or_default();
+    assert!(many.contains("face_vector is too long"), "{many}");
+    // What nobody knows is not sent on, and may be as long as it likes.
+    assert!(form(&format!("grant_type=g&unknown={}", long(2000))).is_ok());
+    let pair = basic(&format!("id:{}", long(3000)));
+    let refused = told(whole(&headers(FORM, &[&pair]), b"grant_type=g"));
+    assert!(refused.unwrap_or_default().starts_with("invalid_client"));
+}
+
+#[test]
 fn other_media_types_are_invalid_requests() {
     for media in ["", "text/plain", "multipart/form-data; boundary=x"] {
         let result = whole(&headers(media, &[&basic("id:s")]), b"grant_type=a");

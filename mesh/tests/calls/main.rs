@@ -2,6 +2,9 @@
 //! retries, panics.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod deny_list;
+mod waste;
+
 use std::{
     sync::{
         Arc,
@@ -27,7 +30,7 @@ use propdev_proto::access::{
     site_service_server::{SiteService, SiteServiceServer},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 /// Sites whose names are orders to the server.
@@ -35,6 +38,16 @@ use tonic::{Code, Request, Response, Status, service::Routes};
 struct Obedient {
     calls: Arc<AtomicUsize>,
     deadlines: Arc<std::sync::Mutex<Vec<Duration>>>,
+    /// Told when one that sleeps has ended.
+    ended: Arc<Notify>,
+}
+
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 #[tonic::async_trait]
@@ -46,7 +59,10 @@ impl SiteService for Obedient {
         self.calls.fetch_add(1, Ordering::SeqCst);
         match request.into_inner().name.as_str() {
             "panic" => panic!("as told"),
-            "sleep" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "sleep" => {
+                let _ended = Ended(self.ended.clone());
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
             "away" => return Err(Status::unavailable("as told")),
             _ => {}
         }
@@ -70,6 +86,7 @@ impl SiteService for Obedient {
         &self,
         _: Request<SetLockdownRequest>,
     ) -> Result<Response<SetLockdownResponse>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         Err(Status::unavailable("as told"))
     }
 }
@@ -88,6 +105,7 @@ impl Authority {
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.crt"), issuer.pem()).unwrap();
+        std::fs::write(folder.path().join("denied"), "").unwrap();
         Self { folder, issuer }
     }
 
@@ -97,17 +115,24 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let path = |end: &str| {
-            let name = format!("{}.{end}", identity.replace('/', "-"));
-            self.folder.path().join(name)
-        };
-        std::fs::write(path("crt"), certificate.pem()).unwrap();
-        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+        std::fs::write(self.file(identity, "crt"), certificate.pem()).unwrap();
+        std::fs::write(self.file(identity, "key"), key.serialize_pem()).unwrap();
+        self.load(identity)
+    }
+
+    fn file(&self, identity: &str, end: &str) -> std::path::PathBuf {
+        let name = format!("{}.{end}", identity.replace('/', "-"));
+        self.folder.path().join(name)
+    }
+
+    /// What was issued before, as another process would load it.
+    fn load(&self, identity: &str) -> Arc<Credentials> {
         Credentials::load(TlsConfig {
-            certificate: path("crt"),
-            private_key: path("key"),
+            certificate: self.file(identity, "crt"),
+            private_key: self.file(identity, "key"),
             trust_bundle: self.folder.path().join("ca.crt"),
             trust_domain: "propdev.example".into(),
+            deny_list: Some(self.folder.path().join("denied")),
         })
         .unwrap()
     }
@@ -115,6 +140,7 @@ impl Authority {
 
 struct Running {
     authority: Authority,
+    credentials: Arc<Credentials>,
     address: std::net::SocketAddr,
     service: Obedient,
     shutdown: Shutdown,
@@ -126,6 +152,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = Obedient::default();
+        let credentials = authority.credentials("svc/access-svc");
         let server = Server {
             service: "access-svc",
             config: ServerConfig {
@@ -133,7 +160,7 @@ impl Running {
                 drain_ms: 2_000,
                 max_concurrent_calls: 64,
             },
-            credentials: authority.credentials("svc/access-svc"),
+            credentials: credentials.clone(),
             policy: Policy::built_in().unwrap(),
             readiness: Readiness::default(),
         };
@@ -142,6 +169,7 @@ impl Running {
         tokio::spawn(server.serve(listener, routes, shutdown.clone()));
         Self {
             authority,
+            credentials,
             address,
             service,
             shutdown,
@@ -149,10 +177,22 @@ impl Running {
     }
 
     fn client(&self, identity: &str) -> SiteServiceClient<MeshChannel> {
+        self.client_of(self.authority.credentials(identity))
+    }
+
+    fn client_of(&self, credentials: Arc<Credentials>) -> SiteServiceClient<MeshChannel> {
+        self.client_at(self.address, credentials)
+    }
+
+    fn client_at(
+        &self,
+        address: std::net::SocketAddr,
+        credentials: Arc<Credentials>,
+    ) -> SiteServiceClient<MeshChannel> {
         let channel = mesh::client::connect(
             "access-svc",
-            &format!("https://{}", self.address),
-            self.authority.credentials(identity),
+            &format!("https://{address}"),
+            credentials,
             Policy::built_in().unwrap(),
         );
         SiteServiceClient::new(channel.unwrap())
