@@ -15,7 +15,7 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
-    limit::Limits,
+    limit::{Faults, Limits},
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
@@ -93,7 +93,7 @@ pub async fn run(
         clock: environment.clock.clone(),
         command_expiry: config.commands.expiry(),
         requests: Limits::default(),
-        misses: Limits::default(),
+        misses: Faults::new(config.limits.replicas),
     });
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));

@@ -2,8 +2,8 @@
 
 use mesh::{
     config::{
-        AdminConfig, DatabaseConfig, KeyringConfig, PeerConfig, ServerConfig, TelemetryConfig,
-        TlsConfig,
+        AdminConfig, DatabaseConfig, KeyringConfig, LimitsConfig, PeerConfig, ServerConfig,
+        TelemetryConfig, TlsConfig,
     },
     service::ServiceConfig,
 };
@@ -23,6 +23,8 @@ pub struct Config {
     pub keyring: KeyringConfig,
     pub peers: Peers,
     pub tokens: TokenConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 #[derive(Clone, Deserialize)]

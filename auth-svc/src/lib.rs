@@ -14,7 +14,7 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
-    limit::Limits,
+    limit::{Faults, Limits},
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
@@ -91,7 +91,7 @@ pub async fn run(
         snapshots: app::Snapshots::default(),
         requests: Limits::default(),
         failures: Limits::default(),
-        misses: Limits::default(),
+        misses: Faults::new(config.limits.replicas),
         summaries: app::Summaries::default(),
         behind: app::Behind::default(),
     });

@@ -1,6 +1,6 @@
 //! Who gets in: a good token, and a client that neither hurries nor guesses.
 
-use mesh::limit::Limited;
+use mesh::limit::{Attempt, Limited};
 use opentelemetry::{KeyValue, global};
 use uuid::Uuid;
 
@@ -21,6 +21,13 @@ pub(crate) enum Missing {
     Device(Uuid),
 }
 
+/// A search under way: it takes the place of a miss until it has found
+/// somebody, so that searches at the same time are no way around the limit.
+pub(super) struct Search {
+    counted: [Attempt; 2],
+    client_id: String,
+}
+
 impl App {
     /// The bearer of a good token that keeps to its client's rate.
     pub(super) async fn admit(&self, presented: &Presented) -> Result<Bearer, Error> {
@@ -32,20 +39,28 @@ impl App {
     }
 
     /// Before a face is searched: what is refused here costs and tells nothing.
-    pub(super) fn may_try(&self, bearer: &Bearer, device: &Device) -> Result<(), Limited> {
-        let misses = &self.parts.misses;
-        misses.blocked(&Missing::Device(device.uid))?;
-        misses.blocked(&Missing::Client(bearer.client_id.clone()))
+    pub(super) fn may_search(&self, bearer: &Bearer, device: &Device) -> Result<Search, Limited> {
+        let (misses, limits) = (&self.parts.misses, &bearer.limits);
+        let client = Missing::Client(bearer.client_id.clone());
+        Ok(Search {
+            counted: [
+                misses.attempt(Missing::Device(device.uid), limits.device_misses())?,
+                misses.attempt(client, limits.misses())?,
+            ],
+            client_id: bearer.client_id.clone(),
+        })
     }
+}
 
-    pub(super) fn missed(&self, bearer: &Bearer, device: &Device) {
+impl Search {
+    pub(super) fn missed(self) {
         // Client ids are registered, so that their number is bounded.
         global::meter("access")
             .u64_counter("access.face.misses")
             .build()
-            .add(1, &[KeyValue::new("client_id", bearer.client_id.clone())]);
-        let (misses, limits) = (&self.parts.misses, &bearer.limits);
-        misses.fault(Missing::Device(device.uid), limits.device_misses());
-        misses.fault(Missing::Client(bearer.client_id.clone()), limits.misses());
+            .add(1, &[KeyValue::new("client_id", self.client_id)]);
+        for attempt in self.counted {
+            attempt.failed();
+        }
     }
 }

@@ -14,7 +14,10 @@ mod verifier;
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
-use mesh::{Clock, limit::Limits};
+use mesh::{
+    Clock,
+    limit::{Faults, Limits},
+};
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
@@ -36,7 +39,7 @@ pub(crate) struct Parts {
     /// How long after its decision a command may still be sent.
     pub(crate) command_expiry: Duration,
     pub(crate) requests: Limits<String>,
-    pub(crate) misses: Limits<Missing>,
+    pub(crate) misses: Faults<Missing>,
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,

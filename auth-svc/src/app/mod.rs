@@ -15,7 +15,12 @@ use std::sync::Arc;
 
 pub(crate) use audit::{Behind, Outbox, Summaries, outbox};
 pub(crate) use authentication::{Credentials, Failing, Proof};
-use mesh::{Clock, crypto::Key, limit::Limits, shutdown::Shutdown};
+use mesh::{
+    Clock,
+    crypto::Key,
+    limit::{Faults, Limits},
+    shutdown::Shutdown,
+};
 pub(crate) use misses::Missing;
 pub(crate) use signing::SigningKey;
 pub(crate) use snapshot::{Snapshot, Snapshots};
@@ -39,7 +44,7 @@ pub(crate) struct Parts {
     pub(crate) snapshots: Snapshots,
     pub(crate) requests: Limits<String>,
     pub(crate) failures: Limits<Failing>,
-    pub(crate) misses: Limits<Missing>,
+    pub(crate) misses: Faults<Missing>,
     pub(crate) summaries: Summaries,
     pub(crate) behind: Behind,
     pub(crate) outbox: Outbox,

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::{
     App,
     authentication::{Authenticated, Credentials},
-    misses::Misses,
 };
 use crate::{
     clients::{Context, Kind},
@@ -190,15 +189,14 @@ impl App {
             Some(_) => access.search_scope(context, Kind::Door).await?,
             None => context.client.settings.sites.clone(),
         };
-        let misses = Misses::of(context);
-        self.may_try(&misses)?;
+        let search = self.may_search(context)?;
         let found = self.parts.biometric.identify(face, &sites).await?;
         // Asked for an unknown face too: both take the same path.
         let described = access
             .describe_face(context, found.subject, found.probe_mac)
             .await?;
         described.ok_or_else(|| {
-            self.missed(&misses);
+            search.missed();
             Error::InvalidGrant
         })
     }

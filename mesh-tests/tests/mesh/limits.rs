@@ -1,9 +1,12 @@
 //! Who hurries, and who guesses.
 
+use std::time::Instant;
+
 use devmesh::{
     estate::{BARRIER, DOOR, DOOR2, PLATE},
     operator::Operator,
 };
+use futures::future::join_all;
 use mesh_tests::{Answer, Database, Mesh, on_both_databases};
 use propdev_proto::auth::{Client, ClientLimits, UpdateClientRequest};
 use prost_types::FieldMask;
@@ -14,6 +17,7 @@ on_both_databases!(
     a_client_that_hurries_is_told_when_to_come_back,
     guessing_locks_nobody_out,
     one_person_before_one_camera_closes_one_door,
+    many_faces_at_once_are_no_way_around,
 );
 
 async fn set_limits(mesh: &Mesh, limits: ClientLimits) {
@@ -163,6 +167,53 @@ async fn one_person_before_one_camera_closes_one_door(mesh: Mesh) {
     assert_eq!(ask(mesh.estate.resident.probe(), DOOR2).await.status, 200);
 }
 
+async fn many_faces_at_once_are_no_way_around(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let limits = ClientLimits {
+        requests_per_second: 1_000,
+        burst: 1_000,
+        misses_per_minute: 1_000,
+        device_misses_per_minute: 3,
+    };
+    set_limits(&mesh, limits).await;
+    let stranger = || devmesh::estate::probe(mesh.estate.stranger);
+    // Three, and one more for each twenty seconds that it took.
+    let most = |started: Instant| 3 + started.elapsed().as_secs() as usize / 20;
+
+    let started = Instant::now();
+    let answers = join_all((0..40).map(|_| async {
+        let vector = partner_sim::face::to_base64url(&stranger());
+        let parameters = [
+            ("face_model", devmesh::estate::MODEL),
+            ("face_vector", vector.as_str()),
+            ("device_id", DOOR),
+        ];
+        partner.ask_token(&parameters).await
+    }))
+    .await;
+    let searched = answers.iter().filter(|answer| answer.status == 400).count();
+    let limited = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(searched + limited, answers.len(), "{answers:?}");
+    assert!((1..=most(started)).contains(&searched), "{searched}");
+
+    eventually("access-svc knows the limits", async || {
+        let answer = partner.open_by_face(DOOR2, &token, &stranger()).await;
+        answer.status == 429
+    })
+    .await;
+    let started = Instant::now();
+    let answers = join_all((0..40).map(|_| async {
+        let vector = stranger();
+        partner.open_by_face(DOOR, &token, &vector).await
+    }))
+    .await;
+    let searched = answers.iter().filter(|answer| answer.status == 403).count();
+    let limited = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(searched + limited, answers.len(), "{answers:?}");
+    assert!((1..=most(started)).contains(&searched), "{searched}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_hurries_is_told_when_to_come_back() {
     let mesh = Mesh::start_with(Database::Sqlite, |_, text| {
@@ -175,7 +226,7 @@ async fn an_address_that_hurries_is_told_when_to_come_back() {
     .await;
     let partner = mesh.partner();
     let many = (0..100).map(|_| partner.get("/.well-known/jwks.json", ""));
-    let answers = futures::future::join_all(many).await;
+    let answers = join_all(many).await;
     let limited = answers.iter().find(|answer| answer.status == 429);
     is_paced(limited.expect("a hundred at once are too many"), "address");
 }
