@@ -89,6 +89,7 @@ pub async fn run(
         access: clients::Access::new(member.connect("access-svc", &config.peers.access_svc)?),
         clock: environment.clock.clone(),
         snapshots: app::Snapshots::default(),
+        revocations: app::Revocations::default(),
         requests: Limits::default(),
         failures: Limits::default(),
         misses: Faults::new(config.limits.replicas),

@@ -8,6 +8,7 @@ mod housekeeping;
 mod opening;
 mod probes;
 mod registry;
+mod revocations;
 mod subject;
 mod verifier;
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::audit::{Event, Kind},
     error::Error,
+    store::RevokedToken,
 };
 
 /// How far apart the clocks of replicas may be.
@@ -54,7 +55,7 @@ impl App {
         let known = snapshot
             .client(&claims.client_id)
             .is_some_and(|client| !client.disabled && client.partner == claims.partner);
-        if !known || snapshot.revoked().contains(&claims.jti) {
+        if !known || self.parts.revocations.contains(&claims.jti) {
             return Ok(None);
         }
         if claims.amr.is_some() {
@@ -85,8 +86,16 @@ impl App {
         if claims.client_id != client.id {
             return Ok(());
         }
-        let end = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
-        self.parts.store.revoke(claims.jti, end).await?;
+        let token = RevokedToken {
+            jti: claims.jti,
+            client_id: client.id.clone(),
+            expires_at: Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX),
+        };
+        let revoked = self.parts.store.revoke(token, self.parts.clock.now()).await;
+        if matches!(revoked, Err(Error::Limited(_))) {
+            self.parts.summaries.rate_limited(&client.id);
+        }
+        revoked?;
         self.fresh_snapshot().await?;
         self.record(Event {
             client_id: Some(client.id.clone()),

@@ -100,6 +100,7 @@ impl App {
         if !over.is_empty() {
             self.parts.store.drop_signing_keys(over).await?;
         }
+        self.parts.revocations.forget_expired(now);
         self.parts.store.forget_expired(now).await
     }
 }

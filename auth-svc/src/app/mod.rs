@@ -6,6 +6,7 @@ mod clients;
 mod introspection;
 mod keys;
 mod misses;
+mod revocations;
 mod signing;
 mod snapshot;
 mod tokens;
@@ -22,10 +23,12 @@ use mesh::{
     shutdown::Shutdown,
 };
 pub(crate) use misses::Missing;
+pub(crate) use revocations::Revocations;
 pub(crate) use signing::SigningKey;
 pub(crate) use snapshot::{Snapshot, Snapshots};
 pub(crate) use tokens::{Evidence, Face, Issued, Plate, TokenRequest};
 use tokio::task::JoinSet;
+pub(crate) use verification::Known;
 
 use crate::{
     clients::{Access, Biometric},
@@ -42,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) access: Access,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) revocations: Revocations,
     pub(crate) requests: Limits<String>,
     pub(crate) failures: Limits<Failing>,
     pub(crate) misses: Faults<Missing>,

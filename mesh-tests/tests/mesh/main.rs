@@ -23,6 +23,18 @@ mod webhooks;
 
 use std::time::Duration;
 
+use mesh_tests::Mesh;
+use sea_orm::{Database as Connection, DatabaseConnection};
+
+/// A service's own database, to look into and to disturb.
+async fn database(mesh: &Mesh, service: &str) -> DatabaseConnection {
+    let file = mesh.layout.config_file(service);
+    let text = std::fs::read_to_string(file).expect("a configuration");
+    let section = text.split("[database]").nth(1).expect("its section");
+    let url = section.split('"').nth(1).expect("a URL");
+    Connection::connect(url).await.expect("the database")
+}
+
 /// Waits for what comes by itself, however long the machine takes for it.
 async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
