@@ -1,8 +1,10 @@
 //! Who a client is (RFC 6749 section 2.3, RFC 7523, RFC 8705).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use mesh::limit::{Attempt, Limited};
+use moka::sync::Cache;
 use rustls::pki_types::UnixTime;
 use zeroize::Zeroizing;
 
@@ -43,34 +45,75 @@ pub(crate) struct Authenticated {
 /// Whose wrong proofs are counted.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Failing {
-    Name([u8; 32]),
+    /// The keyed hash of a name, known or not, and the address it comes from.
+    Name([u8; 32], String),
     Address(String),
 }
 
+/// From where a client has proved itself of late.
+pub(crate) type Proven = Cache<Failing, ()>;
+
+const MOST_PROVEN: u64 = 100_000;
+const PROVEN_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+pub(crate) fn proven() -> Proven {
+    Cache::builder()
+        .max_capacity(MOST_PROVEN)
+        .time_to_idle(PROVEN_FOR)
+        .build()
+}
+
+impl Credentials {
+    /// Whose the proof is said to be.
+    fn name(&self) -> Cow<'_, str> {
+        match &self.proof {
+            Proof::Assertion(token) if self.client_id.is_empty() => {
+                assertion::claimed_client(token).unwrap_or_default().into()
+            }
+            _ => self.client_id.as_str().into(),
+        }
+    }
+}
+
 impl App {
-    /// One error and the same work for every reason. A right proof is never
-    /// refused for the wrong ones that came before it: guessing locks nobody
-    /// out, it is only told to wait.
+    /// One error and the same work for every reason. Whoever guesses at a name
+    /// is refused unheard at their own address, and nowhere else; not where the
+    /// client has proved itself, since others may share its address: there a
+    /// guess is told to wait and the right proof is heard.
     pub(crate) async fn authenticate(
         &self,
         credentials: &Credentials,
     ) -> Result<Authenticated, Error> {
         let snapshot = self.snapshot().await?;
-        match self.prove(&snapshot, credentials).await? {
-            Some(authenticated) => Ok(authenticated),
-            None => Err(self.authentication_failed(&snapshot, credentials)),
+        let name = credentials.name();
+        let mac = self.parts.secret_key.mac(&[b"name", name.as_bytes()]);
+        let failing = Failing::Name(mac, credentials.address.clone());
+        let proven = self.parts.proven.get(&failing).is_some();
+        if !proven && let Err(limited) = self.may_prove(&failing) {
+            self.count_failure(&snapshot, &name);
+            return Err(limited.into());
         }
+        let proved = self.prove(&snapshot, &name, credentials).await?;
+        let Some(authenticated) = proved else {
+            self.count_failure(&snapshot, &name);
+            return Err(self.authentication_failed(failing, &credentials.address));
+        };
+        if !proven {
+            self.parts.proven.insert(failing, ());
+        }
+        Ok(authenticated)
     }
 
     async fn prove(
         &self,
         snapshot: &Snapshot,
+        name: &str,
         credentials: &Credentials,
     ) -> Result<Option<Authenticated>, Error> {
         let now = self.parts.clock.now();
-        let (client, proved) = match &credentials.proof {
+        let client = snapshot.client(name);
+        let proved = match &credentials.proof {
             Proof::Secret(value) => {
-                let client = snapshot.client(&credentials.client_id);
                 let live: Vec<&[u8]> = client
                     .iter()
                     .flat_map(|client| &client.secrets)
@@ -78,26 +121,15 @@ impl App {
                     .map(|secret| secret.hash.as_slice())
                     .collect();
                 let key = &self.parts.secret_key;
-                let good = secret::verify(key, &credentials.client_id, value, &live);
-                (client, good)
+                secret::verify(key, name, value, &live)
             }
-            Proof::Assertion(token) => {
-                let client = assertion::claimed_client(token)
-                    .filter(|id| credentials.client_id.is_empty() || *id == credentials.client_id)
-                    .and_then(|id| snapshot.client(&id));
-                let good = match &client {
-                    Some(client) => self.assertion_is_good(client, token, now).await?,
-                    None => false,
-                };
-                (client, good)
-            }
-            Proof::Certificate => {
-                let client = snapshot.client(&credentials.client_id);
-                let registered = client
-                    .as_ref()
-                    .is_some_and(|client| client.settings.certificate.is_some());
-                (client, registered)
-            }
+            Proof::Assertion(token) => match &client {
+                Some(client) => self.assertion_is_good(client, token, now).await?,
+                None => false,
+            },
+            Proof::Certificate => client
+                .as_ref()
+                .is_some_and(|client| client.settings.certificate.is_some()),
         };
         let Some(client) = client.filter(|client| proved && !client.disabled) else {
             return Ok(None);
@@ -106,7 +138,7 @@ impl App {
         let certificate = match &client.settings.certificate {
             None => None,
             Some(required) => {
-                let time = std::time::Duration::from_secs(now.as_second().unsigned_abs());
+                let time = Duration::from_secs(now.as_second().unsigned_abs());
                 if !required.matches(&credentials.chain, UnixTime::since_unix_epoch(time)) {
                     return Ok(None);
                 }
@@ -143,21 +175,28 @@ impl App {
         self.parts.store.use_assertion(mac.to_vec(), until).await
     }
 
-    fn authentication_failed(&self, snapshot: &Snapshot, credentials: &Credentials) -> Error {
-        let known = snapshot.client(&credentials.client_id);
+    fn may_prove(&self, failing: &Failing) -> Result<(), Limited> {
+        let attempt = self
+            .parts
+            .failures
+            .attempt(failing.clone(), limits::failures());
+        attempt.map(drop)
+    }
+
+    /// A client's name only where it is registered: others are a stranger's.
+    fn count_failure(&self, snapshot: &Snapshot, name: &str) {
+        let known = snapshot.client(name);
         self.parts
             .summaries
             .authentication_failed(known.as_ref().map(|client| client.id.as_str()));
-        let failures = &self.parts.failures;
-        let quota = limits::failures();
-        // By the name offered, known or not: the answers must not differ.
-        let name = self
-            .parts
-            .secret_key
-            .mac(&[b"name", credentials.client_id.as_bytes()]);
-        let by_client = failures.take(Failing::Name(name), quota);
-        let by_address = failures.take(Failing::Address(credentials.address.clone()), quota);
-        match by_client.and(by_address) {
+    }
+
+    fn authentication_failed(&self, failing: Failing, address: &str) -> Error {
+        let counted = [failing, Failing::Address(address.to_owned())].map(|failing| {
+            let attempt = self.parts.failures.attempt(failing, limits::failures());
+            attempt.map(Attempt::failed)
+        });
+        match counted.into_iter().collect::<Result<(), Limited>>() {
             Ok(()) => Error::InvalidClient,
             Err(limited) => Error::Limited(limited),
         }

@@ -15,7 +15,7 @@ mod verification;
 use std::sync::Arc;
 
 pub(crate) use audit::{Behind, Outbox, Summaries, outbox};
-pub(crate) use authentication::{Credentials, Failing, Proof};
+pub(crate) use authentication::{Credentials, Failing, Proof, Proven, proven};
 use mesh::{
     Clock,
     crypto::Key,
@@ -47,7 +47,8 @@ pub(crate) struct Parts {
     pub(crate) snapshots: Snapshots,
     pub(crate) revocations: Revocations,
     pub(crate) requests: Limits<String>,
-    pub(crate) failures: Limits<Failing>,
+    pub(crate) failures: Faults<Failing>,
+    pub(crate) proven: Proven,
     pub(crate) misses: Faults<Missing>,
     pub(crate) summaries: Summaries,
     pub(crate) behind: Behind,

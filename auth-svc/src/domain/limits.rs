@@ -27,7 +27,7 @@ const BURST: NonZeroU32 = number(100);
 const MISSES: NonZeroU32 = number(60);
 /// Below a client's, so that one person before one camera closes one door.
 const DEVICE_MISSES: NonZeroU32 = number(20);
-/// Wrong secrets for one client before further ones are only told to wait.
+/// Wrong proofs for one client from one address, and from one address in all.
 const FAILURES: NonZeroU32 = number(30);
 /// Tokens of one client that are revoked and have not expired: every verifier
 /// holds them all.
@@ -90,7 +90,7 @@ impl LimitsInForce {
     }
 }
 
-/// What one client's name, or one address, may get wrong.
+/// What may be wrong of one client's name from one address, or of one address.
 pub(crate) fn failures() -> Quota {
     Quota::per_minute("authentication", FAILURES)
 }
