@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{App, snapshot::Snapshot};
 use crate::{
     domain::{
-        assertion,
+        assertion::{self, Assertion},
         certificate::{self, Thumbprint},
         client::Client,
         limits, secret,
@@ -40,6 +40,12 @@ pub(crate) struct Authenticated {
     pub(crate) client: Arc<Client>,
     /// What its tokens are bound to.
     pub(crate) certificate: Option<Thumbprint>,
+}
+
+/// A client whose proof is good, unless it was used before.
+struct Proved {
+    authenticated: Authenticated,
+    assertion: Option<Assertion>,
 }
 
 /// Whose wrong proofs are counted.
@@ -79,7 +85,8 @@ impl App {
     /// One error and the same work for every reason. Whoever guesses at a name
     /// is refused unheard at their own address, and nowhere else; not where the
     /// client has proved itself, since others may share its address: there a
-    /// guess is told to wait and the right proof is heard.
+    /// guess is told to wait and the right proof is heard. Takes one from the
+    /// client's rate before an assertion is used up.
     pub(crate) async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -93,7 +100,13 @@ impl App {
             self.count_failure(&snapshot, &name);
             return Err(limited.into());
         }
-        let proved = self.prove(&snapshot, &name, credentials).await?;
+        let proved = match self.prove(&snapshot, &name, credentials) {
+            Some(proved) => {
+                self.take_request(&proved.authenticated.client)?;
+                self.use_up(proved).await?
+            }
+            None => None,
+        };
         let Some(authenticated) = proved else {
             self.count_failure(&snapshot, &name);
             return Err(self.authentication_failed(failing, &credentials.address));
@@ -104,14 +117,10 @@ impl App {
         Ok(authenticated)
     }
 
-    async fn prove(
-        &self,
-        snapshot: &Snapshot,
-        name: &str,
-        credentials: &Credentials,
-    ) -> Result<Option<Authenticated>, Error> {
+    fn prove(&self, snapshot: &Snapshot, name: &str, credentials: &Credentials) -> Option<Proved> {
         let now = self.parts.clock.now();
         let client = snapshot.client(name);
+        let mut assertion = None;
         let proved = match &credentials.proof {
             Proof::Secret(value) => {
                 let live: Vec<&[u8]> = client
@@ -123,24 +132,24 @@ impl App {
                 let key = &self.parts.secret_key;
                 secret::verify(key, name, value, &live)
             }
-            Proof::Assertion(token) => match &client {
-                Some(client) => self.assertion_is_good(client, token, now).await?,
-                None => false,
-            },
+            Proof::Assertion(token) => {
+                assertion = client
+                    .as_ref()
+                    .and_then(|client| self.good_assertion(client, token, now));
+                assertion.is_some()
+            }
             Proof::Certificate => client
                 .as_ref()
                 .is_some_and(|client| client.settings.certificate.is_some()),
         };
-        let Some(client) = client.filter(|client| proved && !client.disabled) else {
-            return Ok(None);
-        };
+        let client = client.filter(|client| proved && !client.disabled)?;
         // Whatever else proves it: a client with a certificate shows it.
         let certificate = match &client.settings.certificate {
             None => None,
             Some(required) => {
                 let time = Duration::from_secs(now.as_second().unsigned_abs());
                 if !required.matches(&credentials.chain, UnixTime::since_unix_epoch(time)) {
-                    return Ok(None);
+                    return None;
                 }
                 credentials
                     .chain
@@ -148,31 +157,49 @@ impl App {
                     .map(|leaf| certificate::thumbprint(leaf))
             }
         };
-        Ok(Some(Authenticated {
-            client,
-            certificate,
-        }))
+        Some(Proved {
+            authenticated: Authenticated {
+                client,
+                certificate,
+            },
+            assertion,
+        })
     }
 
-    async fn assertion_is_good(
-        &self,
-        client: &Client,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let Some(keys) = &client.settings.keys else {
-            return Ok(false);
-        };
+    fn good_assertion(&self, client: &Client, token: &str, now: Timestamp) -> Option<Assertion> {
+        let keys = client.settings.keys.as_ref()?;
         let issuer = &self.parts.tokens.issuer;
         let endpoint = format!("{issuer}/oauth2/token");
         let audiences = [issuer.as_str(), endpoint.as_str()];
-        let Some(assertion) = assertion::verify(token, &client.id, keys, &audiences, now) else {
-            return Ok(false);
+        assertion::verify(token, &client.id, keys, &audiences, now)
+    }
+
+    fn take_request(&self, client: &Client) -> Result<(), Error> {
+        let quota = client.settings.limits.in_force().requests();
+        self.parts
+            .requests
+            .take(client.id.clone(), quota)
+            .map_err(|limited| {
+                self.parts.summaries.rate_limited(&client.id);
+                limited.into()
+            })
+    }
+
+    /// None where the assertion was used before, whichever replica it was.
+    async fn use_up(&self, proved: Proved) -> Result<Option<Authenticated>, Error> {
+        let Proved {
+            authenticated,
+            assertion,
+        } = proved;
+        let Some(assertion) = assertion else {
+            return Ok(Some(authenticated));
         };
-        let name = [b"assertion", client.id.as_bytes(), assertion.jti.as_bytes()];
+        let id = authenticated.client.id.as_bytes();
+        let name = [b"assertion", id, assertion.jti.as_bytes()];
         let mac = self.parts.secret_key.mac(&name);
         let until = Timestamp::from_second(assertion.refused_from).unwrap_or(Timestamp::MAX);
-        self.parts.store.use_assertion(mac.to_vec(), until).await
+        let unused = self.parts.store.use_assertion(mac.to_vec(), until).await?;
+        Ok(unused.then_some(authenticated))
     }
 
     fn may_prove(&self, failing: &Failing) -> Result<(), Limited> {

@@ -7,10 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    App,
-    authentication::{Authenticated, Credentials},
-};
+use super::{App, authentication::Credentials};
 use crate::{
     domain::audit::{Event, Kind},
     error::Error,
@@ -43,7 +40,7 @@ impl App {
         credentials: &Credentials,
         token: &str,
     ) -> Result<Option<String>, Error> {
-        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let authenticated = self.authenticate(credentials).await?;
         let Some((claims, json)) = self.read(token).await? else {
             return Ok(None);
         };
@@ -78,7 +75,7 @@ impl App {
         token: &str,
         request_id: String,
     ) -> Result<(), Error> {
-        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let authenticated = self.authenticate(credentials).await?;
         let client = &authenticated.client;
         let Some((claims, _)) = self.read(token).await? else {
             return Ok(());
@@ -105,20 +102,6 @@ impl App {
             ..Event::new(Kind::TokenRevoked, self.parts.clock.now())
         })
         .await
-    }
-
-    async fn authenticate_within_limits(
-        &self,
-        credentials: &Credentials,
-    ) -> Result<Authenticated, Error> {
-        let authenticated = self.authenticate(credentials).await?;
-        let client = &authenticated.client;
-        let quota = client.settings.limits.in_force().requests();
-        if let Err(limited) = self.parts.requests.take(client.id.clone(), quota) {
-            self.parts.summaries.rate_limited(&client.id);
-            return Err(limited.into());
-        }
-        Ok(authenticated)
     }
 
     /// The claims of a token that we signed and that has not expired.

@@ -1,6 +1,8 @@
 //! The whole mesh over real mTLS and HTTPS.
 
+mod assertions;
 mod bad_input;
+mod client_secrets;
 mod clients;
 mod ecosystems;
 mod flows;
