@@ -9,7 +9,7 @@ use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
-    sea_query::Expr,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
@@ -192,12 +192,12 @@ impl Store {
                         return Err(Error::TooManySecrets);
                     }
                     if let Some(end) = others_expire_at {
+                        let (expires_at, end) = (client_secret::Column::ExpiresAt, to_micros(end));
+                        // One that ends before stays with that.
                         client_secret::Entity::update_many()
-                            .col_expr(
-                                client_secret::Column::ExpiresAt,
-                                Expr::value(to_micros(end)),
-                            )
+                            .col_expr(expires_at, Expr::value(end))
                             .filter(of_client)
+                            .filter(expires_at.is_null().or(expires_at.gt(end)))
                             .exec(txn)
                             .await?;
                     }

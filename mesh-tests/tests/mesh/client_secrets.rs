@@ -3,11 +3,15 @@
 use mesh::{Clock, SystemClock};
 use mesh_tests::{Mesh, on_both_databases};
 use propdev_proto::auth::{AddClientSecretRequest, DeleteClientSecretRequest};
+use prost_types::Timestamp;
 use tonic::Code;
 
 use crate::clients::operator;
 
-on_both_databases!(two_secrets_live_and_the_old_one_ends);
+on_both_databases!(
+    two_secrets_live_and_the_old_one_ends,
+    a_secret_never_lives_longer_for_another,
+);
 
 async fn two_secrets_live_and_the_old_one_ends(mesh: Mesh) {
     let mut partner = mesh.partner();
@@ -49,7 +53,7 @@ async fn two_secrets_live_and_the_old_one_ends(mesh: Mesh) {
 
     // A new secret beside one that ends now.
     let now = SystemClock.now().as_second();
-    let end = prost_types::Timestamp {
+    let end = Timestamp {
         seconds: now - 1,
         nanos: 0,
     };
@@ -62,4 +66,31 @@ async fn two_secrets_live_and_the_old_one_ends(mesh: Mesh) {
     assert_eq!(partner.ask_token(&[]).await.told(), (401, "invalid_client"));
     partner.client_secret = third.client_secret;
     assert_eq!(partner.ask_token(&[]).await.status, 200);
+}
+
+async fn a_secret_never_lives_longer_for_another(mesh: Mesh) {
+    let mut clients = operator(&mesh).clients();
+    let now = SystemClock.now().as_second();
+    let hours = |hours: i64| {
+        Some(Timestamp {
+            seconds: now + 3_600 * hours,
+            nanos: 0,
+        })
+    };
+    let client_id = mesh.estate.client_id.clone();
+    let mut add = async |expires_at, others_expire_at| {
+        let request = AddClientSecretRequest {
+            client_id: client_id.clone(),
+            expires_at,
+            others_expire_at,
+        };
+        let answer = clients.add_client_secret(request).await.expect("added");
+        answer.into_inner().client.expect("the client").secrets
+    };
+    // One without an end gets one, and makes room.
+    let secrets = add(hours(1), hours(-1)).await;
+    assert_eq!(secrets[0].expires_at, hours(-1));
+    let secrets = add(None, hours(2)).await;
+    assert_eq!(secrets[0].expires_at, hours(1), "and not an hour more");
+    assert_eq!((secrets.len(), secrets[1].expires_at), (2, None));
 }
