@@ -10,14 +10,13 @@ use std::{
 use futures::FutureExt;
 use mesh::{gather::Gatherer, shutdown::Shutdown};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use super::App;
 use crate::{
     clients::encode_event,
     domain::audit::{Event, Kind},
     error::Error,
-    store::Store,
+    store::{Encoded, Store},
 };
 
 /// How long an event of a client-only token may wait for its group.
@@ -30,10 +29,14 @@ const MOST_NAMED: usize = 100;
 
 /// Events that are written before their answer, many in one statement; false
 /// for those that could not be.
-pub(crate) type Outbox = Gatherer<(Uuid, Vec<u8>), bool>;
+pub(crate) type Outbox = Gatherer<Encoded, bool>;
+
+pub(super) fn encoded(event: &Event) -> Encoded {
+    (event.id, encode_event(event))
+}
 
 pub(crate) fn outbox(store: Store) -> Outbox {
-    Gatherer::start(1, GROUP, move |events: Vec<(Uuid, Vec<u8>)>| {
+    Gatherer::start(1, GROUP, move |events: Vec<Encoded>| {
         let store = store.clone();
         async move {
             let count = events.len();
@@ -101,8 +104,7 @@ impl Summaries {
 impl App {
     /// Answers once the event is durable.
     pub(crate) async fn record(&self, event: Event) -> Result<(), Error> {
-        let encoded = (event.id, encode_event(&event));
-        match self.parts.outbox.submit(encoded).await {
+        match self.parts.outbox.submit(encoded(&event)).await {
             Ok(true) => Ok(()),
             // Why, the log says.
             Ok(false) | Err(_) => Err(Error::Outbox),
@@ -148,12 +150,9 @@ impl App {
             if taken == 0 {
                 return;
             }
-            let encoded: Vec<_> = group
-                .drain(..)
-                .map(|event: Event| (event.id, encode_event(&event)))
-                .collect();
-            while let Err(error) = self.parts.store.add_events(encoded.clone()).await {
-                tracing::warn!(%error, events = encoded.len(), "audit events wait for the database");
+            let events: Vec<_> = group.drain(..).map(|event| encoded(&event)).collect();
+            while let Err(error) = self.parts.store.add_events(events.clone()).await {
+                tracing::warn!(%error, events = events.len(), "audit events wait for the database");
                 tokio::time::sleep(DRAIN_EVERY).await;
                 if shutdown.is_cancelled() {
                     return;
@@ -231,7 +230,7 @@ impl App {
             .take()
             .into_iter()
             .map(|((kind, client_id), count)| {
-                let event = Event {
+                encoded(&Event {
                     client_id,
                     count,
                     code: match kind {
@@ -239,8 +238,7 @@ impl App {
                         _ => "invalid_client",
                     },
                     ..Event::new(kind, now)
-                };
-                (event.id, encode_event(&event))
+                })
             });
         self.parts.store.add_events(events.collect()).await
     }

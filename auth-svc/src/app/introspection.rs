@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{App, authentication::Credentials};
+use super::{App, audit::encoded, authentication::Credentials};
 use crate::{
     domain::audit::{Event, Kind},
     error::Error,
@@ -88,20 +88,24 @@ impl App {
             client_id: client.id.clone(),
             expires_at: Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX),
         };
-        let revoked = self.parts.store.revoke(token, self.parts.clock.now()).await;
-        if matches!(revoked, Err(Error::Limited(_))) {
-            self.parts.summaries.rate_limited(&client.id);
-        }
-        revoked?;
-        self.fresh_snapshot().await?;
-        self.record(Event {
+        let event = Event {
             client_id: Some(client.id.clone()),
             partner: Some(client.partner),
             jti: Some(claims.jti),
             request_id,
             ..Event::new(Kind::TokenRevoked, self.parts.clock.now())
-        })
-        .await
+        };
+        let revoked = self
+            .parts
+            .store
+            .revoke(token, encoded(&event), event.at)
+            .await;
+        if matches!(revoked, Err(Error::Limited(_))) {
+            self.parts.summaries.rate_limited(&client.id);
+        }
+        revoked?;
+        self.in_force().await;
+        Ok(())
     }
 
     /// The claims of a token that we signed and that has not expired.

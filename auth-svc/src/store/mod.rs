@@ -10,6 +10,7 @@ mod revocation;
 mod signing_key;
 
 use mesh::{db::Db, keyring::Keyring};
+pub(crate) use outbox::Encoded;
 pub(crate) use revocation::{Revocation, RevokedToken};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Store, count_one,
     entity::{revocation, state_version, used_assertion},
+    outbox::{Encoded, insert_events},
     read_versions,
 };
 use crate::{
@@ -38,8 +39,14 @@ pub(crate) struct Revocation {
 }
 
 impl Store {
-    /// Ends a token, once; a client may have so many that live on.
-    pub(crate) async fn revoke(&self, token: RevokedToken, now: Timestamp) -> Result<(), Error> {
+    /// Ends a token, once, with the event that tells of it; a client may have
+    /// so many that live on.
+    pub(crate) async fn revoke(
+        &self,
+        token: RevokedToken,
+        event: Encoded,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.db
             .writer
             .write(move |txn| {
@@ -74,7 +81,7 @@ impl Store {
                             wait: REVOCATIONS_RETRY,
                         }));
                     }
-                    Ok(())
+                    insert_events(txn, vec![event]).await
                 }
                 .boxed()
             })

@@ -7,12 +7,19 @@ use devmesh::{
 use mesh_tests::{Mesh, ProcessMesh, on_both_databases};
 use propdev_proto::{
     access::{AuthEvent, AuthEventKind, ListAuthEventsRequest},
-    auth::AddClientSecretRequest,
+    auth::{
+        AddClientSecretRequest, ListClientsRequest, RegisterClientRequest, SetClientStateRequest,
+    },
 };
+use sea_orm::ConnectionTrait;
+use tonic::Code;
 
-use crate::eventually;
+use crate::{database, eventually};
 
-on_both_databases!(every_issue_and_refusal_is_told);
+on_both_databases!(
+    every_issue_and_refusal_is_told,
+    nothing_changes_that_cannot_be_told,
+);
 
 async fn events(operator: &Operator) -> Vec<AuthEvent> {
     let request = ListAuthEventsRequest {
@@ -117,6 +124,64 @@ async fn every_issue_and_refusal_is_told(mesh: Mesh) {
     }
     let ids: std::collections::HashSet<_> = told.iter().map(|event| &event.event_id).collect();
     assert_eq!(ids.len(), told.len(), "nothing is told twice");
+}
+
+async fn nothing_changes_that_cannot_be_told(mesh: Mesh) {
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let mut clients = operator.clients();
+    let all = async || {
+        let request = ListClientsRequest::default();
+        let answer = operator.clients().list_clients(request).await;
+        answer.expect("clients").into_inner().clients
+    };
+    let (token, before) = (partner.token().await, all().await);
+    let register = RegisterClientRequest {
+        partner_id: mesh.estate.partner_id.clone(),
+        name: "another".into(),
+        site_ids: vec![mesh.estate.site_id.clone()],
+        scopes: vec!["door:open".into()],
+        ..RegisterClientRequest::default()
+    };
+    let add = AddClientSecretRequest {
+        client_id: mesh.estate.client_id.clone(),
+        ..AddClientSecretRequest::default()
+    };
+    let disable = SetClientStateRequest {
+        client_id: mesh.estate.client_id.clone(),
+        disabled: true,
+    };
+    let form = [("token", token.as_str())];
+
+    let db = database(&mesh, "auth-svc").await;
+    let rename = async |from: &str, to: &str| {
+        let statement = format!("ALTER TABLE {from} RENAME TO {to}");
+        db.execute_unprepared(&statement).await.expect("renamed");
+    };
+    rename("outbox", "outbox_away").await;
+    let refused = [
+        clients.register_client(register).await.map(drop),
+        clients.add_client_secret(add.clone()).await.map(drop),
+        clients.set_client_state(disable).await.map(drop),
+    ];
+    for refused in refused {
+        assert_eq!(refused.expect_err("untold").code(), Code::Unavailable);
+    }
+    let answer = partner.post_form("/oauth2/revoke", &form).await;
+    assert_eq!(answer.told(), (503, "temporarily_unavailable"));
+    rename("outbox_away", "outbox").await;
+
+    assert_eq!(all().await, before);
+    assert!(partner.is_active(&token).await);
+    clients.add_client_secret(add).await.expect("added");
+    assert_eq!(partner.post_form("/oauth2/revoke", &form).await.status, 200);
+    eventually("both are told", async || {
+        let told = events(&operator).await;
+        let is_told = |kind| told.iter().any(|event| event.kind() == kind);
+        told.iter().any(|event| event.code == "secret_added")
+            && is_told(AuthEventKind::TokenRevoked)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
