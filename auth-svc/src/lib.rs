@@ -55,8 +55,8 @@ pub enum RunError {
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("{0} must be 10 to 3,600 seconds")]
-    Lifetime(&'static str),
+    #[error(transparent)]
+    Bounds(#[from] config::OutOfBounds),
     #[error("the signing keys cannot be loaded: {0}")]
     SigningKey(#[from] error::Error),
     #[error(transparent)]
@@ -69,7 +69,7 @@ pub async fn run(
     listeners: Listeners,
     environment: Environment,
 ) -> Result<(), RunError> {
-    config.tokens.validate().map_err(RunError::Lifetime)?;
+    config.tokens.validate()?;
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
     let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
     let database =

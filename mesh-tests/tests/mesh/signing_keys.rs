@@ -17,8 +17,10 @@ fn kid(token: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_is_published_before_it_signs() {
     for algorithm in ["ES256", "EdDSA"] {
-        let signing =
-            format!("[tokens.signing]\nalgorithm = \"{algorithm}\"\npublish_before_s = 1\n");
+        let signing = format!(
+            "[tokens.signing]\nalgorithm = \"{algorithm}\"\npublish_before_s = 1\n\
+             allow_fast_rotation_for_development = true\n"
+        );
         let mesh = Mesh::start_with(Database::Sqlite, |service, text| match service {
             "auth-svc" => text + &signing,
             _ => text,
