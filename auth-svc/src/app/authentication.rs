@@ -82,11 +82,13 @@ impl Credentials {
 }
 
 impl App {
-    /// One error and the same work for every reason. Whoever guesses at a name
-    /// is refused unheard at their own address, and nowhere else; not where the
-    /// client has proved itself, since others may share its address: there a
-    /// guess is told to wait and the right proof is heard. Takes one from the
-    /// client's rate before an assertion is used up.
+    /// One error for every reason, and the same work for an unknown name as for
+    /// a wrong secret or assertion; a certificate tells of its client by itself.
+    ///
+    /// Whoever guesses at a name is refused unheard at their own address, and
+    /// nowhere else; not where the client has proved itself, since others may
+    /// share its address: there a guess is told to wait and the right proof is
+    /// heard. Takes one from the client's rate before an assertion is used up.
     pub(crate) async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -133,9 +135,13 @@ impl App {
                 secret::verify(key, name, value, &live)
             }
             Proof::Assertion(token) => {
-                assertion = client
+                let keys = client
                     .as_ref()
-                    .and_then(|client| self.good_assertion(client, token, now));
+                    .and_then(|client| client.settings.keys.as_ref());
+                let issuer = &self.parts.tokens.issuer;
+                let endpoint = format!("{issuer}/oauth2/token");
+                let audiences = [issuer.as_str(), endpoint.as_str()];
+                assertion = assertion::verify(token, name, keys, &audiences, now);
                 assertion.is_some()
             }
             Proof::Certificate => client
@@ -164,14 +170,6 @@ impl App {
             },
             assertion,
         })
-    }
-
-    fn good_assertion(&self, client: &Client, token: &str, now: Timestamp) -> Option<Assertion> {
-        let keys = client.settings.keys.as_ref()?;
-        let issuer = &self.parts.tokens.issuer;
-        let endpoint = format!("{issuer}/oauth2/token");
-        let audiences = [issuer.as_str(), endpoint.as_str()];
-        assertion::verify(token, &client.id, keys, &audiences, now)
     }
 
     fn take_request(&self, client: &Client) -> Result<(), Error> {
