@@ -2,6 +2,7 @@
 //! Kept in memory: each replica counts for itself.
 
 mod faults;
+mod tally;
 
 use std::{
     hash::Hash,
@@ -19,6 +20,7 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use moka::sync::Cache;
+pub use tally::{TOLD_EVERY, Tally};
 use tonic::{Code, Status};
 
 use crate::error::status_with;

@@ -32,22 +32,27 @@ impl App {
     /// The bearer of a good token that keeps to its client's rate.
     pub(super) async fn admit(&self, presented: &Presented) -> Result<Bearer, Error> {
         let bearer = self.parts.verifier.verify(presented).await?;
-        self.parts
+        let id = &bearer.client_id;
+        let taken = self
+            .parts
             .requests
-            .take(bearer.client_id.clone(), bearer.limits.requests())?;
+            .take(id.clone(), bearer.limits.requests());
+        self.count_limited(id, taken)?;
         Ok(bearer)
     }
 
     /// Before a face is searched: what is refused here costs and tells nothing.
     pub(super) fn may_search(&self, bearer: &Bearer, device: &Device) -> Result<Search, Limited> {
         let (misses, limits) = (&self.parts.misses, &bearer.limits);
-        let client = Missing::Client(bearer.client_id.clone());
+        let (device, id) = (Missing::Device(device.uid), &bearer.client_id);
+        let client = Missing::Client(id.clone());
+        let device = misses.attempt(device, limits.device_misses());
+        let device = self.count_limited(id, device)?;
+        let client = misses.attempt(client, limits.misses());
+        let client = self.count_limited(id, client)?;
         Ok(Search {
-            counted: [
-                misses.attempt(Missing::Device(device.uid), limits.device_misses())?,
-                misses.attempt(client, limits.misses())?,
-            ],
-            client_id: bearer.client_id.clone(),
+            counted: [device, client],
+            client_id: id.clone(),
         })
     }
 }

@@ -15,9 +15,10 @@ mod verifier;
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
+pub(crate) use audit::MOST_NAMED;
 use mesh::{
     Clock,
-    limit::{Faults, Limits},
+    limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) command_expiry: Duration,
     pub(crate) requests: Limits<String>,
     pub(crate) misses: Faults<Missing>,
+    /// What limits refused, by client; empty for the rest.
+    pub(crate) limited: Tally<String>,
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,

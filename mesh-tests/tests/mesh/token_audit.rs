@@ -1,16 +1,19 @@
 //! What the audit learns of tokens and clients.
 
 use devmesh::{
-    estate::{DOOR, PLATE},
+    estate::{BARRIER, DOOR, PLATE},
     operator::Operator,
 };
-use mesh_tests::{Mesh, ProcessMesh, on_both_databases};
+use futures::{StreamExt, future::join_all, stream};
+use mesh_tests::{Answer, Mesh, ProcessMesh, on_both_databases};
 use propdev_proto::{
     access::{AuthEvent, AuthEventKind, ListAuthEventsRequest},
     auth::{
-        AddClientSecretRequest, ListClientsRequest, RegisterClientRequest, SetClientStateRequest,
+        AddClientSecretRequest, Client, ClientLimits, ListClientsRequest, RegisterClientRequest,
+        SetClientStateRequest, UpdateClientRequest,
     },
 };
+use prost_types::FieldMask;
 use sea_orm::ConnectionTrait;
 use tonic::Code;
 
@@ -215,6 +218,84 @@ async fn what_strangers_cause_is_summed_up() {
     // A name nobody registered is a stranger's and is not written down.
     assert_eq!(counts, [(5, ""), (7, mesh.estate.client_id.as_str())]);
     assert!(told.iter().all(|event| event.code == "invalid_client"));
+    mesh.processes.stop().await.expect("stopped");
+}
+
+/// By the edge for an address, by auth-svc and by access-svc for a client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_limits_refuse_is_summed_up() {
+    let mut mesh = ProcessMesh::start_with(|service, text| match service {
+        "edge-rest" => text
+            .replace(
+                "address_requests_per_second = 1000",
+                "address_requests_per_second = 1",
+            )
+            .replace("address_burst = 2000", "address_burst = 600"),
+        _ => text,
+    })
+    .await;
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let token = partner.token().await;
+    let request = UpdateClientRequest {
+        client_id: mesh.estate.client_id.clone(),
+        client: Some(Client {
+            limits: Some(ClientLimits {
+                requests_per_second: 1,
+                burst: 3,
+                ..ClientLimits::default()
+            }),
+            ..Client::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: vec!["limits".into()],
+        }),
+    };
+    let mut clients = operator.clients();
+    clients.update_client(request).await.expect("updated");
+    let refused_by = |answer: &Answer, quota: &str| {
+        let header = answer.headers.get("ratelimit");
+        let told = header.map_or("", |header| header.to_str().expect("text"));
+        answer.status == 429 && told.starts_with(&format!("\"{quota}\""))
+    };
+    let answers = join_all((0..20).map(|_| partner.ask_token(&[]))).await;
+    let of_client = answers.iter().filter(|answer| refused_by(answer, "client"));
+    let mut of_client = of_client.count();
+    assert!(of_client > 0, "twenty at once are too many");
+    let mut of_openings = 0;
+    eventually("openings are refused too", async || {
+        let answer = partner.open_by_plate(BARRIER, &token, PLATE).await;
+        of_openings += usize::from(refused_by(&answer, "client"));
+        of_openings == 3
+    })
+    .await;
+    of_client += of_openings;
+    let calls = (0..1_000).map(|_| partner.get("/.well-known/jwks.json", ""));
+    let answers: Vec<Answer> = stream::iter(calls).buffer_unordered(50).collect().await;
+    let of_address = answers
+        .iter()
+        .filter(|answer| refused_by(answer, "address"));
+    let of_address = of_address.count();
+    assert!(of_address > 0, "a thousand are too many");
+
+    // A minute's summary is also told at the end: the edge's to auth-svc.
+    mesh.processes.terminate("edge-rest").await.expect("ended");
+    for service in ["auth-svc", "access-svc"] {
+        mesh.processes.terminate(service).await.expect("ended");
+        mesh.processes.restart(service).await.expect("restarted");
+    }
+    let summed = async |client_id: &str| {
+        let mut told = events(&operator).await;
+        told.retain(|event| event.kind() == AuthEventKind::RateLimited);
+        assert!(told.iter().all(|event| event.code == "rate_limited"));
+        told.retain(|event| event.client_id == client_id);
+        told.iter().map(|event| event.count as usize).sum::<usize>()
+    };
+    eventually("all of it is told", async || {
+        let counted = (summed(&partner.client_id).await, summed("").await);
+        counted == (of_client, of_address)
+    })
+    .await;
     mesh.processes.stop().await.expect("stopped");
 }
 
