@@ -19,7 +19,7 @@ use rcgen::{
 use serde_json::json;
 use tonic::Code;
 
-use crate::eventually;
+use crate::within_the_promise;
 
 on_both_databases!(
     a_bound_token_needs_its_certificate,
@@ -161,12 +161,12 @@ async fn a_client_that_is_disabled_or_deleted_stops(mesh: Mesh) {
 
     clients.set_client_state(set(true)).await.expect("disabled");
     assert_eq!(second.ask_token(&[]).await.told(), (401, "invalid_client"));
-    eventually("its token is refused", async || {
+    within_the_promise("its token is refused", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.told() == (401, "invalid_token")
     })
     .await;
     clients.set_client_state(set(false)).await.expect("enabled");
-    eventually("its token is good again", async || {
+    within_the_promise("its token is good again", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.status == 200
     })
     .await;
@@ -183,7 +183,7 @@ async fn a_client_that_is_disabled_or_deleted_stops(mesh: Mesh) {
         .await
         .expect("deleted before");
     assert_eq!(second.ask_token(&[]).await.told(), (401, "invalid_client"));
-    eventually("its token is refused", async || {
+    within_the_promise("its token is refused", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.told() == (401, "invalid_token")
     })
     .await;
@@ -224,7 +224,7 @@ async fn settings_change_in_place(mesh: Mesh) {
     assert_eq!(issued.body["expires_in"], 30);
     let asked = partner.ask_token(&[("scope", "barrier:open")]).await;
     assert_eq!(asked.told(), (400, "invalid_scope"));
-    eventually("an older token has lost the scope too", async || {
+    within_the_promise("an older token has lost the scope too", async || {
         partner.open_by_plate(BARRIER, &before, PLATE).await.told() == (403, "insufficient_scope")
     })
     .await;

@@ -46,3 +46,18 @@ async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     });
     assert!(waited.await.is_ok(), "in vain: {what}");
 }
+
+/// Within which a change counts everywhere.
+const PROMISED: Duration = Duration::from_secs(2);
+/// For a machine that runs whole meshes side by side.
+const ALLOWANCE: Duration = Duration::from_secs(4);
+
+/// Waits for what is promised within two seconds of the call just answered.
+async fn within_the_promise(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PROMISED + ALLOWANCE, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "not in time: {what}");
+}

@@ -9,7 +9,7 @@ use mesh_tests::{Database, Mesh, Partner, on_both_databases};
 use propdev_proto::access::{EraseResidentRequest, SetResidentStateRequest};
 use sea_orm::ConnectionTrait;
 
-use crate::{database, eventually};
+use crate::{database, eventually, within_the_promise};
 
 on_both_databases!(
     a_revoked_token_is_of_no_use,
@@ -39,7 +39,7 @@ async fn a_revoked_token_is_of_no_use(mesh: Mesh) {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert!(!partner.is_active(&token).await);
-    eventually("it opens nothing", async || {
+    within_the_promise("it opens nothing", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.told() == (401, "invalid_token")
     })
     .await;
