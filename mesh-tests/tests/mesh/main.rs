@@ -25,12 +25,12 @@ mod webhooks;
 
 use std::time::Duration;
 
-use mesh_tests::Mesh;
+use devmesh::layout::Layout;
 use sea_orm::{Database as Connection, DatabaseConnection};
 
 /// A service's own database, to look into and to disturb.
-async fn database(mesh: &Mesh, service: &str) -> DatabaseConnection {
-    let file = mesh.layout.config_file(service);
+async fn database(layout: &Layout, service: &str) -> DatabaseConnection {
+    let file = layout.config_file(service);
     let text = std::fs::read_to_string(file).expect("a configuration");
     let section = text.split("[database]").nth(1).expect("its section");
     let url = section.split('"').nth(1).expect("a URL");
@@ -53,8 +53,12 @@ const PROMISED: Duration = Duration::from_secs(2);
 const ALLOWANCE: Duration = Duration::from_secs(4);
 
 /// Waits for what is promised within two seconds of the call just answered.
-async fn within_the_promise(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PROMISED + ALLOWANCE, async {
+async fn within_the_promise(what: &str, condition: impl AsyncFnMut() -> bool) {
+    within(PROMISED, what, condition).await;
+}
+
+async fn within(promised: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(promised + ALLOWANCE, async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

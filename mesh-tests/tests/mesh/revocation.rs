@@ -120,7 +120,7 @@ async fn a_used_erased_or_suspended_subjects_token_is_inactive(mesh: Mesh) {
 
 /// So many live revocations of a client, as a replica would have stored them.
 async fn revoke_many(mesh: &Mesh, client_id: &str, count: u32) {
-    let db = database(mesh, "auth-svc").await;
+    let db = database(&mesh.layout, "auth-svc").await;
     let end = SystemClock.now().as_microsecond() + 3_600_000_000;
     let insert = format!(
         "INSERT INTO revocations (jti, expires_at, number, client_id) \

@@ -1,5 +1,8 @@
 //! What the audit learns of tokens and clients.
 
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use devmesh::{
     estate::{BARRIER, DOOR, PLATE},
     operator::Operator,
@@ -14,10 +17,10 @@ use propdev_proto::{
     },
 };
 use prost_types::FieldMask;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Statement};
 use tonic::Code;
 
-use crate::{database, eventually};
+use crate::{database, eventually, within};
 
 on_both_databases!(
     every_issue_and_refusal_is_told,
@@ -31,6 +34,13 @@ async fn events(operator: &Operator) -> Vec<AuthEvent> {
     };
     let answer = operator.audit().list_auth_events(request).await;
     answer.expect("events").into_inner().events
+}
+
+fn jti(token: &str) -> String {
+    let payload = token.split('.').nth(1).expect("a payload");
+    let json = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+    let claims: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    claims["jti"].as_str().expect("a jti").to_owned()
 }
 
 async fn every_issue_and_refusal_is_told(mesh: Mesh) {
@@ -56,13 +66,6 @@ async fn every_issue_and_refusal_is_told(mesh: Mesh) {
         .expect("added")
         .into_inner();
 
-    let jti = |token: &str| {
-        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-        let payload = token.split('.').nth(1).expect("a payload");
-        let json = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
-        let claims: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
-        claims["jti"].as_str().expect("a jti").to_owned()
-    };
     let of_client = mesh.estate.client_id.clone();
     let wanted = [
         (AuthEventKind::TokenIssued, "", "", jti(&token)),
@@ -156,7 +159,7 @@ async fn nothing_changes_that_cannot_be_told(mesh: Mesh) {
     };
     let form = [("token", token.as_str())];
 
-    let db = database(&mesh, "auth-svc").await;
+    let db = database(&mesh.layout, "auth-svc").await;
     let rename = async |from: &str, to: &str| {
         let statement = format!("ALTER TABLE {from} RENAME TO {to}");
         db.execute_unprepared(&statement).await.expect("renamed");
@@ -331,5 +334,38 @@ async fn what_waits_in_the_outbox_outlives_a_crash() {
     })
     .await;
     assert_eq!(partner.open_door(DOOR, &token).await.status, 200);
+    mesh.processes.stop().await.expect("stopped");
+}
+
+/// Nobody waits for it, and a crash a second later loses nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_only_token_is_written_down_within_a_second() {
+    let mut mesh = ProcessMesh::start(None).await;
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let db = database(&mesh.layout, "auth-svc").await;
+    // Nobody takes it out of the outbox.
+    mesh.processes.kill("access-svc").await.expect("killed");
+    let jti = jti(&partner.token().await);
+    within(Duration::from_secs(1), "it is in the outbox", async || {
+        let query = "SELECT payload FROM outbox";
+        let query = Statement::from_string(db.get_database_backend(), query);
+        let rows = db.query_all_raw(query).await.expect("the outbox");
+        rows.iter().any(|row| {
+            let payload: Vec<u8> = row.try_get("", "payload").expect("bytes");
+            payload
+                .windows(jti.len())
+                .any(|part| part == jti.as_bytes())
+        })
+    })
+    .await;
+    mesh.processes.kill("auth-svc").await.expect("killed");
+    for service in ["auth-svc", "access-svc"] {
+        mesh.processes.restart(service).await.expect("restarted");
+    }
+    eventually("it is told", async || {
+        events(&operator).await.iter().any(|event| event.jti == jti)
+    })
+    .await;
     mesh.processes.stop().await.expect("stopped");
 }
