@@ -7,7 +7,7 @@ use devmesh::{
     operator::Operator,
 };
 use futures::future::join_all;
-use mesh_tests::{Answer, Database, Mesh, Partner, on_both_databases};
+use mesh_tests::{Answer, Database, Mesh, Partner, ProcessMesh, on_both_databases};
 use propdev_proto::auth::{Client, ClientLimits, UpdateClientRequest};
 use prost_types::FieldMask;
 
@@ -267,4 +267,37 @@ async fn an_address_that_hurries_is_told_when_to_come_back() {
     let answers = join_all(many).await;
     let limited = answers.iter().find(|answer| answer.status == 429);
     is_paced(limited.expect("a hundred at once are too many"), "address");
+}
+
+/// What the chart's alert watches is what is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn misses_are_counted_where_an_alert_sees_them() {
+    let mesh = ProcessMesh::start(None).await;
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let stranger = || devmesh::estate::probe(mesh.estate.stranger);
+    for _ in 0..3 {
+        assert_eq!(partner.ask_face_token(&stranger()).await.status, 400);
+    }
+    for _ in 0..2 {
+        let answer = partner.open_by_face(DOOR, &token, &stranger()).await;
+        assert_eq!(answer.status, 403);
+    }
+    partner.face_token(&mesh.estate.resident.probe()).await;
+    let known = mesh.estate.resident.probe();
+    assert_eq!(partner.open_by_face(DOOR, &token, &known).await.status, 200);
+    let alert = include_str!("../../../charts/access-mesh/templates/prometheusrule.yaml");
+    for (service, name, misses) in [
+        ("auth-svc", "auth_face_misses_total", 3.0),
+        ("access-svc", "access_face_misses_total", 2.0),
+    ] {
+        let counted = mesh.counted(service, name).await;
+        assert_eq!(counted, misses, "{name}");
+        let label = format!("client_id=\"{}\"", partner.client_id);
+        let metrics = mesh.metrics(service).await;
+        let of_client = |line: &str| line.starts_with(name) && line.contains(&label);
+        assert!(metrics.lines().any(of_client), "{name}");
+        assert!(alert.contains(&format!("\"{name}\"")), "{name}");
+    }
+    mesh.processes.stop().await.expect("stopped");
 }
