@@ -41,6 +41,11 @@ done
 LOG_LEVEL=ERROR checkov --quiet --compact --skip-download --framework kubernetes \
   --skip-check CKV_K8S_15,CKV_K8S_35,CKV_K8S_43 --directory "$out"
 
+for metric in auth_face_misses_total access_face_misses_total; do
+  grep -qF "rate($metric[10m])" "$out/postgres-ha.yaml" || fail "no alert on $metric"
+done
+if grep -q PrometheusRule "$out/default.yaml"; then fail "a PrometheusRule by default"; fi
+
 for service in auth-svc access-svc biometric-svc; do
   refuses "/services/$service/database" --set "services.$service.replicas=2"
   render --set "services.$service.replicas=2" \
@@ -52,6 +57,7 @@ refuses "'replica' not allowed" --set services.edge-rest.replica=2
 refuses "does not match pattern" --set services.auth-svc.database.url=postgres://propdev:secret@db/auth
 refuses "'not' failed" --set services.auth-svc.database.url=postgres://db/auth?password=secret
 refuses "PROPDEV_DATABASE__URL" --set-string services.auth-svc.env.PROPDEV_DATABASE__URL=sqlite:///x
+refuses "exclusiveMinimum" --set alerts.missesPerMinute=0
 refuses "minItems" --set-json 'networkPolicy.dnsPeers=[]'
 refuses "does not match pattern" --set publicUrl=http://access.propdev.example
 

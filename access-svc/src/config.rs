@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mesh::{
     config::{
-        AdminConfig, DatabaseConfig, KeyringConfig, PeerConfig, ServerConfig, TelemetryConfig,
-        TlsConfig,
+        AdminConfig, DatabaseConfig, KeyringConfig, LimitsConfig, PeerConfig, ServerConfig,
+        TelemetryConfig, TlsConfig,
     },
     service::ServiceConfig,
 };
@@ -25,6 +25,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     #[serde(default)]
     pub commands: CommandConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 #[derive(Clone, Deserialize)]

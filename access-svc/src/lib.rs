@@ -15,7 +15,7 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
-    limit::Limits,
+    limit::{Faults, Limits, Tally},
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
@@ -93,10 +93,12 @@ pub async fn run(
         clock: environment.clock.clone(),
         command_expiry: config.commands.expiry(),
         requests: Limits::default(),
-        misses: Limits::default(),
+        misses: Faults::new(config.limits.replicas),
+        limited: Tally::new(app::MOST_NAMED),
     });
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
+    let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));
 
     let server = Server {
         service: SERVICE,
@@ -107,7 +109,10 @@ pub async fn run(
     };
     member.readiness.set(true);
     tracing::info!("serving");
-    Ok(server
+    server
         .serve(listeners.server, grpc::routes(app, MAX_MESSAGE), shutdown)
-        .await?)
+        .await?;
+    // The last minute's is told before the process ends.
+    let _ = summing_up.await;
+    Ok(())
 }

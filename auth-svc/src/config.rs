@@ -2,8 +2,8 @@
 
 use mesh::{
     config::{
-        AdminConfig, DatabaseConfig, KeyringConfig, PeerConfig, ServerConfig, TelemetryConfig,
-        TlsConfig,
+        AdminConfig, DatabaseConfig, KeyringConfig, LimitsConfig, PeerConfig, ServerConfig,
+        TelemetryConfig, TlsConfig,
     },
     service::ServiceConfig,
 };
@@ -23,6 +23,8 @@ pub struct Config {
     pub keyring: KeyringConfig,
     pub peers: Peers,
     pub tokens: TokenConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 #[derive(Clone, Deserialize)]
@@ -50,18 +52,28 @@ pub struct TokenConfig {
     pub signing: SigningConfig,
 }
 
+/// A key and what its value must be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} must be {wanted}")]
+pub struct OutOfBounds {
+    key: &'static str,
+    wanted: &'static str,
+}
+
 impl TokenConfig {
-    /// The key whose value is out of bounds: a key set is published for as
-    /// long as the longest token lives.
-    pub(crate) fn validate(&self) -> Result<(), &'static str> {
+    /// A key set is published for as long as the longest token lives.
+    pub(crate) fn validate(&self) -> Result<(), OutOfBounds> {
         let bounds = 10..=LONGEST_LIFETIME_S;
-        if !bounds.contains(&self.subject_lifetime_s) {
-            return Err("tokens.subject_lifetime_s");
+        for (key, lifetime) in [
+            ("tokens.subject_lifetime_s", self.subject_lifetime_s),
+            ("tokens.client_lifetime_s", self.client_lifetime_s),
+        ] {
+            let wanted = "10 to 3,600 seconds";
+            if !bounds.contains(&lifetime) {
+                return Err(OutOfBounds { key, wanted });
+            }
         }
-        if !bounds.contains(&self.client_lifetime_s) {
-            return Err("tokens.client_lifetime_s");
-        }
-        Ok(())
+        self.signing.validate()
     }
 }
 
@@ -76,6 +88,34 @@ pub struct SigningConfig {
     /// Seconds that a key is published before it signs: longer than any
     /// verifier keeps the key set.
     pub publish_before_s: u32,
+    /// Lets keys sign before verifiers that keep the key set have seen them.
+    pub allow_fast_rotation_for_development: bool,
+}
+
+/// Verifiers may keep the key set for 300 s (the edge's `Cache-Control`), and
+/// replicas their knowledge for 2 s; the rest is for clocks.
+const LEAST_PUBLISHED_S: u32 = 330;
+
+impl SigningConfig {
+    fn validate(&self) -> Result<(), OutOfBounds> {
+        let fault = |key, wanted| Err(OutOfBounds { key, wanted });
+        if self.rotate_after_s == 0 {
+            return fault("tokens.signing.rotate_after_s", "at least 1 second");
+        }
+        if self.allow_fast_rotation_for_development {
+            return Ok(());
+        }
+        if self.publish_before_s < LEAST_PUBLISHED_S {
+            return fault("tokens.signing.publish_before_s", "at least 330 seconds");
+        }
+        if self.rotate_after_s / 2 < self.publish_before_s {
+            return fault(
+                "tokens.signing.rotate_after_s",
+                "at least twice tokens.signing.publish_before_s",
+            );
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -92,6 +132,7 @@ impl Default for SigningConfig {
             algorithm: SigningAlgorithm::Es256,
             rotate_after_s: 30 * 24 * 3_600,
             publish_before_s: 600,
+            allow_fast_rotation_for_development: false,
         }
     }
 }
@@ -108,4 +149,52 @@ fn default_subject_lifetime() -> u32 {
 
 fn default_client_lifetime() -> u32 {
     600
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut TokenConfig)) -> Option<&'static str> {
+        let mut config = TokenConfig {
+            issuer: "https://edge.example".into(),
+            audience: "https://edge.example".into(),
+            subject_lifetime_s: default_subject_lifetime(),
+            client_lifetime_s: default_client_lifetime(),
+            signing: SigningConfig::default(),
+        };
+        change(&mut config);
+        config.validate().err().map(|fault| fault.key)
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_named() {
+        assert_eq!(fault(|_| ()), None);
+        let lifetime = Some("tokens.subject_lifetime_s");
+        assert_eq!(fault(|c| c.subject_lifetime_s = 9), lifetime);
+        let lifetime = Some("tokens.client_lifetime_s");
+        assert_eq!(fault(|c| c.client_lifetime_s = 3_601), lifetime);
+        let publish = Some("tokens.signing.publish_before_s");
+        assert_eq!(fault(|c| c.signing.publish_before_s = 329), publish);
+        assert_eq!(fault(|c| c.signing.publish_before_s = 330), None);
+        let rotate = Some("tokens.signing.rotate_after_s");
+        assert_eq!(fault(|c| c.signing.rotate_after_s = 1_199), rotate);
+        assert_eq!(fault(|c| c.signing.rotate_after_s = 1_200), None);
+    }
+
+    #[test]
+    fn only_a_development_mesh_rotates_faster() {
+        let fast = |rotate_after_s| {
+            move |config: &mut TokenConfig| {
+                config.signing = SigningConfig {
+                    rotate_after_s,
+                    publish_before_s: 1,
+                    allow_fast_rotation_for_development: true,
+                    ..SigningConfig::default()
+                };
+            }
+        };
+        assert_eq!(fault(fast(2)), None);
+        assert_eq!(fault(fast(0)), Some("tokens.signing.rotate_after_s"));
+    }
 }

@@ -14,7 +14,7 @@ use mesh::{
     client::EndpointError,
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
-    limit::Limits,
+    limit::{Faults, Limits},
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
@@ -55,8 +55,8 @@ pub enum RunError {
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("{0} must be 10 to 3,600 seconds")]
-    Lifetime(&'static str),
+    #[error(transparent)]
+    Bounds(#[from] config::OutOfBounds),
     #[error("the signing keys cannot be loaded: {0}")]
     SigningKey(#[from] error::Error),
     #[error(transparent)]
@@ -69,7 +69,7 @@ pub async fn run(
     listeners: Listeners,
     environment: Environment,
 ) -> Result<(), RunError> {
-    config.tokens.validate().map_err(RunError::Lifetime)?;
+    config.tokens.validate()?;
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
     let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
     let database =
@@ -89,9 +89,11 @@ pub async fn run(
         access: clients::Access::new(member.connect("access-svc", &config.peers.access_svc)?),
         clock: environment.clock.clone(),
         snapshots: app::Snapshots::default(),
+        revocations: app::Revocations::default(),
         requests: Limits::default(),
-        failures: Limits::default(),
-        misses: Limits::default(),
+        failures: Faults::new(config.limits.replicas),
+        proven: app::proven(),
+        misses: Faults::new(config.limits.replicas),
         summaries: app::Summaries::default(),
         behind: app::Behind::default(),
     });

@@ -3,6 +3,7 @@
 //! no call is short-cut.
 
 mod assertion;
+mod clock;
 mod collector;
 mod outsider;
 mod partner;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use assertion::ClientKey;
+pub use clock::ShiftedClock;
 pub use collector::{Collector, Told};
 use devmesh::{
     estate::{self, Estate},
@@ -42,6 +44,9 @@ pub struct Mesh {
     pub estate: Estate,
     pub sim: Sim,
     pub folder: TempDir,
+    /// What the services take for the time.
+    pub clock: Arc<ShiftedClock>,
+    replica: Option<Addresses>,
     shutdowns: Vec<(&'static str, Shutdown)>,
 }
 
@@ -77,6 +82,7 @@ impl Mesh {
             std::fs::write(file, edit(service, text)).expect("written");
         }
         let mut shutdowns = Vec::new();
+        let clock = Arc::new(ShiftedClock::default());
 
         let simulator = partner_sim::config::load(&layout.config_file("partner-sim"))
             .expect("the simulator's configuration");
@@ -89,9 +95,9 @@ impl Mesh {
             let (grpc, admin) = sockets.take(service).expect("sockets");
             let public = (service == edge_rest::SERVICE)
                 .then(|| sockets.public.try_clone().expect("a socket"));
-            let shutdown = Shutdown::new();
-            start_service(service, &layout, grpc, admin, public, shutdown.clone());
-            shutdowns.push((service, shutdown));
+            let environment = environment(&clock);
+            shutdowns.push((service, environment.shutdown.clone()));
+            start_service(service, &layout, grpc, admin, public, environment);
         }
         wait_until_ready(&layout).await;
         let estate = estate::seed(&layout).await.expect("an estate");
@@ -100,6 +106,8 @@ impl Mesh {
             layout,
             estate,
             folder,
+            clock,
+            replica: None,
             shutdowns,
         }
     }
@@ -142,9 +150,9 @@ impl Mesh {
         let bind = |address| TcpListener::bind(address).expect("the same address");
         let grpc = bind(self.layout.addresses.grpc(service));
         let admin = bind(self.layout.addresses.admin(service));
-        let shutdown = Shutdown::new();
-        start_service(service, &self.layout, grpc, admin, None, shutdown.clone());
-        self.shutdowns.push((service, shutdown));
+        let environment = environment(&self.clock);
+        self.shutdowns.push((service, environment.shutdown.clone()));
+        start_service(service, &self.layout, grpc, admin, None, environment);
         wait_until_ready(&self.layout).await;
     }
 
@@ -171,11 +179,12 @@ impl Mesh {
             let (grpc, admin) = sockets.take(service).expect("sockets");
             let public = (service == edge_rest::SERVICE)
                 .then(|| sockets.public.try_clone().expect("a socket"));
-            let shutdown = Shutdown::new();
-            start_service(service, &layout, grpc, admin, public, shutdown.clone());
-            self.shutdowns.push((service, shutdown));
+            let environment = environment(&self.clock);
+            self.shutdowns.push((service, environment.shutdown.clone()));
+            start_service(service, &layout, grpc, admin, public, environment);
         }
         layout.addresses = addresses;
+        self.replica = Some(addresses);
         let mut waiting = layout.clone();
         waiting.addresses = addresses;
         wait_until_ready_of(&waiting, &second).await;
@@ -183,6 +192,14 @@ impl Mesh {
         let mut partner = Partner::new(&self.layout, &estate.client_id, &estate.client_secret);
         partner.edge = format!("https://{}", addresses.public);
         partner
+    }
+
+    /// Where the second replicas are, as the first ones' layout tells it.
+    pub fn replica(&self) -> Layout {
+        Layout {
+            addresses: self.replica.expect("replicated"),
+            ..self.layout.clone()
+        }
     }
 
     /// Commands that the partner's gateway received for a device.
@@ -201,16 +218,22 @@ impl Drop for Mesh {
     }
 }
 
+fn environment(clock: &Arc<ShiftedClock>) -> Environment {
+    Environment {
+        clock: clock.clone(),
+        ..Environment::new(Shutdown::new())
+    }
+}
+
 fn start_service(
     service: &'static str,
     layout: &Layout,
     grpc: TcpListener,
     admin: TcpListener,
     public: Option<TcpListener>,
-    shutdown: Shutdown,
+    environment: Environment,
 ) {
     let file = layout.config_file(service);
-    let environment = Environment::new(shutdown);
     let (server, admin) = (listener(grpc), listener(admin));
     tokio::spawn(async move {
         let result = match service {

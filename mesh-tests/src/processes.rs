@@ -1,6 +1,6 @@
 //! The mesh as it runs in production: every service a program of its own.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use devmesh::{
     estate::{self, Estate},
@@ -25,14 +25,23 @@ impl ProcessMesh {
     /// Starts the built programs on SQLite; `telemetry` stands in each
     /// service's `[telemetry]` in place of the default.
     pub async fn start(telemetry: Option<&str>) -> Self {
+        Self::start_with(|_, text| match telemetry {
+            Some(telemetry) => set_telemetry(&text, telemetry),
+            None => text,
+        })
+        .await
+    }
+
+    /// With each service's configuration (TOML) edited.
+    pub async fn start_with(edit: impl Fn(&str, String) -> String) -> Self {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let addresses = Addresses::free(None).expect("free ports");
         let layout = Layout::write(folder.path(), addresses, &|_| None).expect("a layout");
-        if let Some(telemetry) = telemetry {
-            for service in SERVICES {
-                set_telemetry(&layout.config_file(service), telemetry);
-            }
+        for service in SERVICES {
+            let file = layout.config_file(service);
+            let text = fs::read_to_string(&file).expect("a configuration");
+            fs::write(file, edit(service, text)).expect("written");
         }
         let binaries = built_binaries().expect("a folder of programs");
         let processes = Processes::start(&layout, &binaries)
@@ -84,10 +93,8 @@ impl ProcessMesh {
     }
 }
 
-fn set_telemetry(file: &Path, telemetry: &str) {
-    let text = fs::read_to_string(file).expect("a configuration");
+fn set_telemetry(text: &str, telemetry: &str) -> String {
     let (before, after) = text.split_once("[telemetry]\n").expect("its section");
     let rest = after.find("\n[").map_or("", |end| &after[end..]);
-    let text = format!("{before}[telemetry]\n{telemetry}{rest}");
-    fs::write(file, text).expect("written");
+    format!("{before}[telemetry]\n{telemetry}{rest}")
 }

@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -127,6 +128,22 @@ pub struct KeyringConfig {
     /// A Secret mounted under an fsGroup is readable by that group.
     #[serde(default)]
     pub allow_group_read: bool,
+}
+
+/// `[limits]`: how a service counts what goes wrong.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Replicas of the service, each of which counts its share.
+    pub replicas: NonZeroU32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            replicas: NonZeroU32::MIN,
+        }
+    }
 }
 
 /// `[peers.<service>]`: where another service is dialled.

@@ -1,6 +1,9 @@
 //! Rates, by key, each key with a quota of its own (GCRA, through `governor`).
 //! Kept in memory: each replica counts for itself.
 
+mod faults;
+mod tally;
+
 use std::{
     hash::Hash,
     net::IpAddr,
@@ -9,14 +12,16 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+pub use faults::{Attempt, Faults};
 use governor::{
     DefaultDirectRateLimiter, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use moka::sync::Cache;
+pub use tally::{TOLD_EVERY, Tally};
 use tonic::{Code, Status};
 
 use crate::error::status_with;
@@ -66,10 +71,27 @@ impl Quota {
         }
     }
 
+    /// What one of so many replicas counts, where calls spread evenly.
+    fn share(&self, replicas: NonZeroU32) -> Self {
+        let share = |whole: NonZeroU32| {
+            let share = whole.get().div_ceil(replicas.get());
+            NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN)
+        };
+        Self {
+            count: share(self.count),
+            burst: share(self.burst),
+            ..*self
+        }
+    }
+
+    /// Between two of a steady stream.
+    fn each(&self) -> Duration {
+        self.period / self.count.get()
+    }
+
     fn limiter(&self) -> DefaultDirectRateLimiter {
-        let each = self.period / self.count.get();
         // A period of zero has no quota: the fastest that can be told.
-        let quota = governor::Quota::with_period(each.max(Duration::from_nanos(1)))
+        let quota = governor::Quota::with_period(self.each().max(Duration::from_nanos(1)))
             .unwrap_or_else(|| governor::Quota::per_second(self.count));
         RateLimiter::direct(quota.allow_burst(self.burst))
     }
@@ -124,7 +146,6 @@ impl From<&Limited> for Status {
 struct Entry {
     quota: Quota,
     limiter: DefaultDirectRateLimiter,
-    blocked_until: Mutex<Option<Instant>>,
 }
 
 /// A limiter for each key.
@@ -151,7 +172,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Limits<K> {
             Arc::new(Entry {
                 quota,
                 limiter: quota.limiter(),
-                blocked_until: Mutex::new(None),
             })
         };
         let entry = self.entries.get_with_by_ref(&key, new);
@@ -172,35 +192,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Limits<K> {
                 wait: until.wait_time_from(DefaultClock::default().now()),
             }
         })
-    }
-
-    /// Counts a fault of the key; past its quota the key is blocked for as
-    /// long as the quota takes to recover.
-    pub fn fault(&self, key: K, quota: Quota) {
-        let entry = self.entry(key, quota);
-        if let Err(until) = entry.limiter.check() {
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            *lock(&entry.blocked_until) = Some(Instant::now() + wait);
-        }
-    }
-
-    /// Whether the key's faults have blocked it.
-    pub fn blocked(&self, key: &K) -> Result<(), Limited> {
-        let Some(entry) = self.entries.get(key) else {
-            return Ok(());
-        };
-        let until = *lock(&entry.blocked_until);
-        let wait = until.and_then(|until| until.checked_duration_since(Instant::now()));
-        match wait {
-            Some(wait) if !wait.is_zero() => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                Err(Limited {
-                    quota: entry.quota,
-                    wait,
-                })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Refusals since the last time this was asked.
@@ -235,19 +226,6 @@ mod tests {
         assert!(limits.take("b", quota).is_ok());
         assert_eq!(limits.take_refused(), 1);
         assert_eq!(limits.take_refused(), 0);
-    }
-
-    #[test]
-    fn faults_past_the_quota_block_the_key() {
-        let limits = Limits::default();
-        let quota = Quota::per_minute("misses", number(2));
-        for _ in 0..2 {
-            limits.fault("a", quota);
-            assert!(limits.blocked(&"a").is_ok());
-        }
-        limits.fault("a", quota);
-        assert_eq!(limits.blocked(&"a").expect_err("blocked").quota, quota);
-        assert!(limits.blocked(&"b").is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who gets in: a good token, and a client that neither hurries nor guesses.
 
-use mesh::limit::Limited;
+use mesh::limit::{Attempt, Limited};
 use opentelemetry::{KeyValue, global};
 use uuid::Uuid;
 
@@ -21,31 +21,51 @@ pub(crate) enum Missing {
     Device(Uuid),
 }
 
+/// A search under way: it takes the place of a miss until it has found
+/// somebody, so that searches at the same time are no way around the limit.
+pub(super) struct Search {
+    counted: [Attempt; 2],
+    client_id: String,
+}
+
 impl App {
     /// The bearer of a good token that keeps to its client's rate.
     pub(super) async fn admit(&self, presented: &Presented) -> Result<Bearer, Error> {
         let bearer = self.parts.verifier.verify(presented).await?;
-        self.parts
+        let id = &bearer.client_id;
+        let taken = self
+            .parts
             .requests
-            .take(bearer.client_id.clone(), bearer.limits.requests())?;
+            .take(id.clone(), bearer.limits.requests());
+        self.count_limited(id, taken)?;
         Ok(bearer)
     }
 
     /// Before a face is searched: what is refused here costs and tells nothing.
-    pub(super) fn may_try(&self, bearer: &Bearer, device: &Device) -> Result<(), Limited> {
-        let misses = &self.parts.misses;
-        misses.blocked(&Missing::Device(device.uid))?;
-        misses.blocked(&Missing::Client(bearer.client_id.clone()))
+    pub(super) fn may_search(&self, bearer: &Bearer, device: &Device) -> Result<Search, Limited> {
+        let (misses, limits) = (&self.parts.misses, &bearer.limits);
+        let (device, id) = (Missing::Device(device.uid), &bearer.client_id);
+        let client = Missing::Client(id.clone());
+        let device = misses.attempt(device, limits.device_misses());
+        let device = self.count_limited(id, device)?;
+        let client = misses.attempt(client, limits.misses());
+        let client = self.count_limited(id, client)?;
+        Ok(Search {
+            counted: [device, client],
+            client_id: id.clone(),
+        })
     }
+}
 
-    pub(super) fn missed(&self, bearer: &Bearer, device: &Device) {
+impl Search {
+    pub(super) fn missed(self) {
         // Client ids are registered, so that their number is bounded.
         global::meter("access")
             .u64_counter("access.face.misses")
             .build()
-            .add(1, &[KeyValue::new("client_id", bearer.client_id.clone())]);
-        let (misses, limits) = (&self.parts.misses, &bearer.limits);
-        misses.fault(Missing::Device(device.uid), limits.device_misses());
-        misses.fault(Missing::Client(bearer.client_id.clone()), limits.misses());
+            .add(1, &[KeyValue::new("client_id", self.client_id)]);
+        for attempt in self.counted {
+            attempt.failed();
+        }
     }
 }

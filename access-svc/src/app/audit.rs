@@ -1,10 +1,19 @@
-//! What auth-svc has to tell of tokens, clients and keys.
+//! What there is to tell of tokens, clients and keys, by auth-svc, and of
+//! clients that hurry or guess, by this service.
+
+use mesh::{
+    limit::{Limited, TOLD_EVERY},
+    shutdown::Shutdown,
+};
 
 use super::App;
 use crate::{
     error::Error,
     store::{AuthEvent, Page},
 };
+
+/// Clients that a summary counts apart; the others go together.
+pub(crate) const MOST_NAMED: usize = 100;
 
 impl App {
     /// Answers once all are durable; those taken before are not taken twice.
@@ -19,5 +28,49 @@ impl App {
         page: Page,
     ) -> Result<Vec<AuthEvent>, Error> {
         self.parts.store.list_auth_events(client_id, page).await
+    }
+
+    /// Counts what a limit refused; the audit is told once a minute.
+    pub(super) fn count_limited<T>(
+        &self,
+        client_id: &str,
+        result: Result<T, Limited>,
+    ) -> Result<T, Limited> {
+        if result.is_err() {
+            self.parts
+                .limited
+                .add(client_id.to_owned(), String::new(), 1);
+        }
+        result
+    }
+
+    /// One event a minute of each client that was refused, until shutdown.
+    pub(crate) async fn summarise(self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(TOLD_EVERY) => {}
+            }
+            if let Err(error) = self.record_limited().await {
+                tracing::warn!(%error, "a summary was not stored; the next one tells it too");
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    async fn record_limited(&self) -> Result<(), Error> {
+        let now = self.parts.clock.now();
+        let counted = self.parts.limited.counted();
+        let events = counted
+            .iter()
+            .map(|(client_id, count)| AuthEvent::rate_limited(client_id.clone(), *count, now));
+        self.parts
+            .store
+            .insert_auth_events(events.collect())
+            .await?;
+        self.parts.limited.told(&counted);
+        Ok(())
     }
 }

@@ -8,13 +8,18 @@ mod housekeeping;
 mod opening;
 mod probes;
 mod registry;
+mod revocations;
 mod subject;
 mod verifier;
 
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
-use mesh::{Clock, limit::Limits};
+pub(crate) use audit::MOST_NAMED;
+use mesh::{
+    Clock,
+    limit::{Faults, Limits, Tally},
+};
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
@@ -36,7 +41,9 @@ pub(crate) struct Parts {
     /// How long after its decision a command may still be sent.
     pub(crate) command_expiry: Duration,
     pub(crate) requests: Limits<String>,
-    pub(crate) misses: Limits<Missing>,
+    pub(crate) misses: Faults<Missing>,
+    /// What limits refused, by client; empty for the rest.
+    pub(crate) limited: Tally<String>,
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,

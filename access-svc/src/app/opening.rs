@@ -223,7 +223,7 @@ impl App {
         fresh: bool,
     ) -> Result<Recognised, Error> {
         let store = &self.parts.store;
-        self.may_try(bearer, device)?;
+        let search = self.may_search(bearer, device)?;
         let found = self
             .parts
             .biometric
@@ -257,7 +257,7 @@ impl App {
             _ => None,
         };
         if resident.is_none() {
-            self.missed(bearer, device);
+            search.missed();
         }
         Ok(Recognised {
             resident,

@@ -7,10 +7,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
 use jsonwebtoken::Validation;
 use mesh::{Clock, jose::access_token_kid, shutdown::Shutdown};
 use tokio::sync::Mutex;
 
+use super::revocations::Revocations;
 use crate::{
     clients::{Auth, VerificationState},
     domain::token::{Bearer, Claims, Presented},
@@ -30,6 +32,8 @@ pub(crate) struct Verifier {
     audience: String,
     clock: Arc<dyn Clock>,
     held: ArcSwapOption<Held>,
+    /// At least as new as what is held.
+    revocations: Revocations,
     refreshing: Mutex<()>,
 }
 
@@ -47,6 +51,7 @@ impl Verifier {
             audience,
             clock,
             held: ArcSwapOption::empty(),
+            revocations: Revocations::default(),
             refreshing: Mutex::new(()),
         }
     }
@@ -63,6 +68,11 @@ impl Verifier {
             // Whoever needs the state meanwhile asks again and tells.
             let _ = self.refresh(Instant::now()).await;
         }
+    }
+
+    /// Forgets the revocations of tokens that have expired.
+    pub(super) fn forget_expired(&self, now: Timestamp) {
+        self.revocations.forget_expired(now);
     }
 
     pub(crate) async fn verify(&self, presented: &Presented) -> Result<Bearer, Error> {
@@ -106,12 +116,19 @@ impl Verifier {
             return Ok(held.state.clone());
         }
         let asked = Instant::now();
-        let known = held.as_ref().map_or(0, |held| held.state.version);
-        let state = match (self.auth.verification_state(known).await?, held) {
-            (Some(state), _) => Arc::new(state),
-            (None, Some(held)) => held.state.clone(),
-            (None, None) => Arc::new(VerificationState::default()),
-        };
+        let mut state = held.map(|held| held.state.clone()).unwrap_or_default();
+        loop {
+            let known = self.revocations.last();
+            let update = self.auth.verification_update(state.version, known).await?;
+            if let Some(new) = update.state {
+                state = Arc::new(new);
+            }
+            self.revocations
+                .add(update.revocations, update.last_revocation);
+            if !update.more {
+                break;
+            }
+        }
         self.held.store(Some(Arc::new(Held {
             state: state.clone(),
             asked,
@@ -137,7 +154,7 @@ impl Verifier {
             && now < claims.exp
             && claims.iat <= now + LEEWAY_S
             && claims.nbf <= now + LEEWAY_S
-            && !state.revoked.contains(&claims.jti);
+            && !self.revocations.contains(&claims.jti);
         if good {
             Ok(claims)
         } else {

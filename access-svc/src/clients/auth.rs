@@ -1,12 +1,11 @@
-use std::{
-    collections::{HashMap, HashSet},
-    num::NonZeroU32,
-};
+use std::{collections::HashMap, num::NonZeroU32};
 
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use mesh::client::MeshChannel;
+use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::auth::{
-    ClientLimits as LimitsMessage, GetVerificationStateRequest, VerificationKey as KeyMessage,
+    ClientLimits as LimitsMessage, GetVerificationStateRequest, Revocation as RevocationMessage,
+    VerificationKey as KeyMessage, VerificationState as StateMessage,
     verification_service_client::VerificationServiceClient,
 };
 use uuid::Uuid;
@@ -15,6 +14,9 @@ use super::unexpected;
 use crate::{domain::limits::ClientLimits, error::Error};
 
 const SERVICE: &str = "auth-svc";
+
+/// Clients with a thousand sites each go past what a message usually may hold.
+const MAX_STATE: usize = 64 * 1024 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Auth {
@@ -27,7 +29,23 @@ pub(crate) struct VerificationState {
     pub(crate) version: i64,
     pub(crate) keys: HashMap<String, VerificationKey>,
     pub(crate) clients: HashMap<String, VerifiedClient>,
-    pub(crate) revoked: HashSet<String>,
+}
+
+/// What auth-svc tells a verifier that knows some of it already.
+pub(crate) struct VerificationUpdate {
+    /// None when the version known is current.
+    pub(crate) state: Option<VerificationState>,
+    pub(crate) revocations: Vec<Revocation>,
+    /// Number of the last revocation known after these.
+    pub(crate) last_revocation: i64,
+    /// More are to be asked for at once.
+    pub(crate) more: bool,
+}
+
+/// A token that is void before it expires.
+pub(crate) struct Revocation {
+    pub(crate) jti: Uuid,
+    pub(crate) expires_at: Timestamp,
 }
 
 pub(crate) struct VerificationKey {
@@ -49,56 +67,79 @@ pub(crate) struct VerifiedClient {
 impl Auth {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         Self {
-            client: VerificationServiceClient::new(channel),
+            client: VerificationServiceClient::new(channel).max_decoding_message_size(MAX_STATE),
         }
     }
 
-    /// None when the version known is current.
-    pub(crate) async fn verification_state(
+    pub(crate) async fn verification_update(
         &self,
         known_version: i64,
-    ) -> Result<Option<VerificationState>, Error> {
+        known_revocation: i64,
+    ) -> Result<VerificationUpdate, Error> {
+        let request = GetVerificationStateRequest {
+            known_version,
+            known_revocation,
+        };
         let response = self
             .client
             .clone()
-            .get_verification_state(GetVerificationStateRequest { known_version })
+            .get_verification_state(request)
             .await
             .map_err(|status| unexpected(SERVICE, &status))?
             .into_inner();
-        let Some(state) = response.state else {
-            return Ok(None);
-        };
-        let malformed = |_| Error::UnexpectedAnswer {
-            service: SERVICE,
-            code: tonic::Code::Ok,
-        };
-        let mut clients = HashMap::with_capacity(state.clients.len());
-        for client in state.clients {
-            let verified = VerifiedClient {
-                partner: Uuid::try_parse(&client.partner_id).map_err(malformed)?,
-                sites: client
-                    .site_ids
-                    .iter()
-                    .map(|id| Uuid::try_parse(id).map_err(malformed))
-                    .collect::<Result<_, _>>()?,
-                scopes: client.scopes,
-                permissions: client.permissions,
-                disabled: client.disabled,
-                limits: limits(client.limits.unwrap_or_default()),
-            };
-            clients.insert(client.client_id, verified);
-        }
-        Ok(Some(VerificationState {
-            version: response.version,
-            keys: state
-                .keys
-                .into_iter()
-                .filter_map(|key| Some((key.kid.clone(), verification_key(&key)?)))
-                .collect(),
-            clients,
-            revoked: state.revoked_jtis.into_iter().collect(),
-        }))
+        let version = response.version;
+        let revocations: Option<Vec<Revocation>> =
+            response.revocations.iter().map(revocation).collect();
+        Ok(VerificationUpdate {
+            state: response
+                .state
+                .map(|state| verification_state(version, state))
+                .transpose()?,
+            revocations: revocations.ok_or_else(malformed)?,
+            last_revocation: response.last_revocation,
+            more: response.more_revocations,
+        })
     }
+}
+
+fn malformed() -> Error {
+    Error::UnexpectedAnswer {
+        service: SERVICE,
+        code: tonic::Code::Ok,
+    }
+}
+
+fn verification_state(version: i64, state: StateMessage) -> Result<VerificationState, Error> {
+    let uuid = |id: &String| Uuid::try_parse(id).map_err(|_| malformed());
+    let mut clients = HashMap::with_capacity(state.clients.len());
+    for client in state.clients {
+        let verified = VerifiedClient {
+            partner: uuid(&client.partner_id)?,
+            sites: client.site_ids.iter().map(uuid).collect::<Result<_, _>>()?,
+            scopes: client.scopes,
+            permissions: client.permissions,
+            disabled: client.disabled,
+            limits: limits(client.limits.unwrap_or_default()),
+        };
+        clients.insert(client.client_id, verified);
+    }
+    Ok(VerificationState {
+        version,
+        keys: state
+            .keys
+            .into_iter()
+            .filter_map(|key| Some((key.kid.clone(), verification_key(&key)?)))
+            .collect(),
+        clients,
+    })
+}
+
+fn revocation(message: &RevocationMessage) -> Option<Revocation> {
+    let end = message.expires_at.as_ref()?;
+    Some(Revocation {
+        jti: Uuid::from_slice(&message.jti).ok()?,
+        expires_at: from_proto(end.seconds, end.nanos).ok()?,
+    })
 }
 
 /// None for an algorithm this program does not know.

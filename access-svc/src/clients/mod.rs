@@ -4,7 +4,7 @@ mod auth;
 mod biometric;
 mod edge;
 
-pub(crate) use auth::{Auth, VerificationState};
+pub(crate) use auth::{Auth, Revocation, VerificationState};
 pub(crate) use biometric::{Biometric, Enrolment};
 pub(crate) use edge::Edge;
 use tonic::Status;

@@ -1,4 +1,7 @@
 use futures::FutureExt;
+use jiff::Timestamp;
+use propdev_proto::access::{AuthEvent as EventMessage, AuthEventKind};
+use prost::Message;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::OnConflict,
@@ -8,13 +11,37 @@ use uuid::Uuid;
 use super::{Page, Store, entity};
 use crate::error::Error;
 
-/// An event as auth-svc encoded it; it holds nothing personal.
+/// An event, encoded as auth-svc tells its own; it holds nothing personal.
 pub(crate) struct AuthEvent {
     /// UUID, version 7.
     pub(crate) id: Uuid,
     /// Empty for nobody who had proved who they are.
     pub(crate) client_id: String,
     pub(crate) payload: Vec<u8>,
+}
+
+impl AuthEvent {
+    /// A client's requests of the last minute that a limit refused.
+    pub(crate) fn rate_limited(client_id: String, count: u32, at: Timestamp) -> Self {
+        let id = Uuid::now_v7();
+        let message = EventMessage {
+            event_id: id.to_string(),
+            at: Some(prost_types::Timestamp {
+                seconds: at.as_second(),
+                nanos: at.subsec_nanosecond(),
+            }),
+            kind: AuthEventKind::RateLimited.into(),
+            client_id: client_id.clone(),
+            code: "rate_limited".into(),
+            count,
+            ..EventMessage::default()
+        };
+        Self {
+            id,
+            client_id,
+            payload: message.encode_to_vec(),
+        }
+    }
 }
 
 impl Store {

@@ -2,38 +2,43 @@
 //! first, so that neither a crash nor an absent access-svc loses it.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::FutureExt;
-use mesh::{gather::Gatherer, shutdown::Shutdown};
+use mesh::{
+    gather::Gatherer,
+    limit::{TOLD_EVERY, Tally},
+    shutdown::Shutdown,
+};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use super::App;
 use crate::{
     clients::encode_event,
     domain::audit::{Event, Kind},
     error::Error,
-    store::Store,
+    store::{Encoded, Store},
 };
 
 /// How long an event of a client-only token may wait for its group.
 const WRITE_BEHIND: Duration = Duration::from_millis(250);
 const DRAIN_EVERY: Duration = Duration::from_millis(250);
-const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 const GROUP: usize = 1_000;
 /// Clients that a summary counts apart; the others go together.
 const MOST_NAMED: usize = 100;
 
 /// Events that are written before their answer, many in one statement; false
 /// for those that could not be.
-pub(crate) type Outbox = Gatherer<(Uuid, Vec<u8>), bool>;
+pub(crate) type Outbox = Gatherer<Encoded, bool>;
+
+pub(super) fn encoded(event: &Event) -> Encoded {
+    (event.id, encode_event(event))
+}
 
 pub(crate) fn outbox(store: Store) -> Outbox {
-    Gatherer::start(1, GROUP, move |events: Vec<(Uuid, Vec<u8>)>| {
+    Gatherer::start(1, GROUP, move |events: Vec<Encoded>| {
         let store = store.clone();
         async move {
             let count = events.len();
@@ -64,45 +69,34 @@ impl Default for Behind {
 }
 
 /// What strangers can cause at will is counted, and told once a minute.
-#[derive(Default)]
-pub(crate) struct Summaries {
-    counts: Mutex<HashMap<(Kind, Option<String>), u32>>,
+pub(crate) struct Summaries(Tally<(Kind, Option<String>)>);
+
+impl Default for Summaries {
+    fn default() -> Self {
+        Self(Tally::new(MOST_NAMED))
+    }
 }
 
 impl Summaries {
     /// A client's name only where it is registered: others are a stranger's.
     pub(crate) fn authentication_failed(&self, client_id: Option<&str>) {
-        self.count(Kind::AuthenticationFailed, client_id);
+        self.count(Kind::AuthenticationFailed, client_id, 1);
     }
 
     pub(crate) fn rate_limited(&self, client_id: &str) {
-        self.count(Kind::RateLimited, Some(client_id));
+        self.count(Kind::RateLimited, Some(client_id), 1);
     }
 
-    fn count(&self, kind: Kind, client_id: Option<&str>) {
-        self.count_many(kind, client_id, 1);
-    }
-
-    fn count_many(&self, kind: Kind, client_id: Option<&str>, times: u32) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = (kind, client_id.map(str::to_owned));
-        if counts.len() >= MOST_NAMED && !counts.contains_key(&key) {
-            key.1 = None;
-        }
-        let count = counts.entry(key).or_default();
-        *count = count.saturating_add(times);
-    }
-
-    fn take(&self) -> HashMap<(Kind, Option<String>), u32> {
-        std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    fn count(&self, kind: Kind, client_id: Option<&str>, times: u32) {
+        let client_id = client_id.map(str::to_owned);
+        self.0.add((kind, client_id), (kind, None), times);
     }
 }
 
 impl App {
     /// Answers once the event is durable.
     pub(crate) async fn record(&self, event: Event) -> Result<(), Error> {
-        let encoded = (event.id, encode_event(&event));
-        match self.parts.outbox.submit(encoded).await {
+        match self.parts.outbox.submit(encoded(&event)).await {
             Ok(true) => Ok(()),
             // Why, the log says.
             Ok(false) | Err(_) => Err(Error::Outbox),
@@ -112,9 +106,7 @@ impl App {
     /// What the edge refused by address: nobody has said who they are.
     pub(crate) fn edge_refused(&self, count: u64) {
         let times = u32::try_from(count).unwrap_or(u32::MAX);
-        self.parts
-            .summaries
-            .count_many(Kind::RateLimited, None, times);
+        self.parts.summaries.count(Kind::RateLimited, None, times);
     }
 
     /// Durable within a second; waits only when very many do.
@@ -148,12 +140,9 @@ impl App {
             if taken == 0 {
                 return;
             }
-            let encoded: Vec<_> = group
-                .drain(..)
-                .map(|event: Event| (event.id, encode_event(&event)))
-                .collect();
-            while let Err(error) = self.parts.store.add_events(encoded.clone()).await {
-                tracing::warn!(%error, events = encoded.len(), "audit events wait for the database");
+            let events: Vec<_> = group.drain(..).map(|event| encoded(&event)).collect();
+            while let Err(error) = self.parts.store.add_events(events.clone()).await {
+                tracing::warn!(%error, events = events.len(), "audit events wait for the database");
                 tokio::time::sleep(DRAIN_EVERY).await;
                 if shutdown.is_cancelled() {
                     return;
@@ -212,10 +201,10 @@ impl App {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(SUMMARY_EVERY) => {}
+                () = tokio::time::sleep(TOLD_EVERY) => {}
             }
             if let Err(error) = self.record_summaries().await {
-                tracing::warn!(%error, "a minute's summary was not stored");
+                tracing::warn!(%error, "a summary was not stored; the next one tells it too");
             }
             if shutdown.is_cancelled() {
                 return;
@@ -225,42 +214,21 @@ impl App {
 
     async fn record_summaries(&self) -> Result<(), Error> {
         let now = self.parts.clock.now();
-        let events = self
-            .parts
-            .summaries
-            .take()
-            .into_iter()
-            .map(|((kind, client_id), count)| {
-                let event = Event {
-                    client_id,
-                    count,
-                    code: match kind {
-                        Kind::RateLimited => "rate_limited",
-                        _ => "invalid_client",
-                    },
-                    ..Event::new(kind, now)
-                };
-                (event.id, encode_event(&event))
-            });
-        self.parts.store.add_events(events.collect()).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strangers_cannot_make_a_summary_long() {
-        let summaries = Summaries::default();
-        for i in 0..1_000 {
-            summaries.rate_limited(&format!("client {i}"));
-            summaries.authentication_failed(None);
-        }
-        let counts = summaries.take();
-        assert!(counts.len() <= MOST_NAMED + 2);
-        assert_eq!(counts.values().sum::<u32>(), 2_000);
-        assert_eq!(counts[&(Kind::AuthenticationFailed, None)], 1_000);
-        assert!(summaries.take().is_empty());
+        let Summaries(tally) = &self.parts.summaries;
+        let counted = tally.counted();
+        let events = counted.iter().map(|((kind, client_id), count)| {
+            encoded(&Event {
+                client_id: client_id.clone(),
+                count: *count,
+                code: match kind {
+                    Kind::RateLimited => "rate_limited",
+                    _ => "invalid_client",
+                },
+                ..Event::new(*kind, now)
+            })
+        });
+        self.parts.store.add_events(events.collect()).await?;
+        tally.told(&counted);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::App;
+use super::{App, audit::encoded};
 use crate::{
     domain::{
         audit::{Event, Kind},
@@ -12,6 +12,7 @@ use crate::{
         secret,
     },
     error::Error,
+    store::Encoded,
 };
 
 /// A secret's value, shown once.
@@ -49,8 +50,12 @@ impl App {
         } else {
             None
         };
-        self.parts.store.insert_client(client.clone()).await?;
-        self.changed(&client, "registered", actor).await?;
+        let event = changed(now, "registered", actor)(&client);
+        self.parts
+            .store
+            .insert_client(client.clone(), event)
+            .await?;
+        self.in_force().await;
         Ok((client, value))
     }
 
@@ -76,10 +81,10 @@ impl App {
         actor: String,
         change: impl FnOnce(&mut Settings) -> Result<(), Error> + Send + 'static,
     ) -> Result<Client, Error> {
-        let updated = self.parts.store.update_client(id, change).await?;
-        let client = updated.ok_or(Error::ClientNotFound)?;
-        self.changed(&client, "updated", actor).await?;
-        Ok(client)
+        let event = changed(self.parts.clock.now(), "updated", actor);
+        let updated = self.parts.store.update_client(id, change, event).await?;
+        self.in_force().await;
+        updated.ok_or(Error::ClientNotFound)
     }
 
     pub(crate) async fn set_client_state(
@@ -88,20 +93,18 @@ impl App {
         disabled: bool,
         actor: String,
     ) -> Result<Client, Error> {
-        let updated = self.parts.store.set_client_state(id, disabled).await?;
-        let client = updated.ok_or(Error::ClientNotFound)?;
         let code = if disabled { "disabled" } else { "enabled" };
-        self.changed(&client, code, actor).await?;
-        Ok(client)
+        let event = changed(self.parts.clock.now(), code, actor);
+        let store = &self.parts.store;
+        let updated = store.set_client_state(id, disabled, event).await?;
+        self.in_force().await;
+        updated.ok_or(Error::ClientNotFound)
     }
 
     pub(crate) async fn delete_client(&self, id: String, actor: String) -> Result<(), Error> {
-        let Some(client) = self.parts.store.client(&id).await? else {
-            return Ok(());
-        };
-        if self.parts.store.delete_client(id).await? {
-            self.changed(&client, "deleted", actor).await?;
-        }
+        let event = changed(self.parts.clock.now(), "deleted", actor);
+        self.parts.store.delete_client(id, event).await?;
+        self.in_force().await;
         Ok(())
     }
 
@@ -120,13 +123,14 @@ impl App {
             });
         }
         let (value, secret) = self.new_secret(&id, now, expires_at)?;
+        let event = changed(now, "secret_added", actor);
         let added = self
             .parts
             .store
-            .add_secret(id, secret.clone(), others_expire_at)
+            .add_secret(id, secret.clone(), others_expire_at, event)
             .await?;
+        self.in_force().await;
         let client = added.ok_or(Error::ClientNotFound)?;
-        self.changed(&client, "secret_added", actor).await?;
         Ok((client, secret, value))
     }
 
@@ -136,10 +140,10 @@ impl App {
         secret: Uuid,
         actor: String,
     ) -> Result<Client, Error> {
-        let changed = self.parts.store.delete_secret(id, secret).await?;
-        let client = changed.ok_or(Error::ClientNotFound)?;
-        self.changed(&client, "secret_deleted", actor).await?;
-        Ok(client)
+        let event = changed(self.parts.clock.now(), "secret_deleted", actor);
+        let changed = self.parts.store.delete_secret(id, secret, event).await?;
+        self.in_force().await;
+        changed.ok_or(Error::ClientNotFound)
     }
 
     fn new_secret(
@@ -159,21 +163,28 @@ impl App {
         Ok((value, secret))
     }
 
-    /// In force on this replica at once, and told to the audit.
-    async fn changed(
-        &self,
-        client: &Client,
-        code: &'static str,
-        actor: String,
-    ) -> Result<(), Error> {
-        self.fresh_snapshot().await?;
-        self.record(Event {
+    /// What is stored is answered even where this replica learns of it only
+    /// when it looks again, like the others.
+    pub(super) async fn in_force(&self) {
+        if let Err(error) = self.fresh_snapshot().await {
+            tracing::warn!(%error, "a change is not in force here yet");
+        }
+    }
+}
+
+/// What the audit is told of a client's change.
+fn changed(
+    at: Timestamp,
+    code: &'static str,
+    actor: String,
+) -> impl FnOnce(&Client) -> Encoded + Send + 'static {
+    move |client| {
+        encoded(&Event {
             client_id: Some(client.id.clone()),
             partner: Some(client.partner),
             code,
             actor: Some(actor),
-            ..Event::new(Kind::ClientChanged, self.parts.clock.now())
+            ..Event::new(Kind::ClientChanged, at)
         })
-        .await
     }
 }

@@ -7,13 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    App,
-    authentication::{Authenticated, Credentials},
-};
+use super::{App, audit::encoded, authentication::Credentials};
 use crate::{
     domain::audit::{Event, Kind},
     error::Error,
+    store::RevokedToken,
 };
 
 /// How far apart the clocks of replicas may be.
@@ -42,7 +40,7 @@ impl App {
         credentials: &Credentials,
         token: &str,
     ) -> Result<Option<String>, Error> {
-        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let authenticated = self.authenticate(credentials).await?;
         let Some((claims, json)) = self.read(token).await? else {
             return Ok(None);
         };
@@ -54,7 +52,7 @@ impl App {
         let known = snapshot
             .client(&claims.client_id)
             .is_some_and(|client| !client.disabled && client.partner == claims.partner);
-        if !known || snapshot.revoked().contains(&claims.jti) {
+        if !known || self.parts.revocations.contains(&claims.jti) {
             return Ok(None);
         }
         if claims.amr.is_some() {
@@ -77,7 +75,7 @@ impl App {
         token: &str,
         request_id: String,
     ) -> Result<(), Error> {
-        let authenticated = self.authenticate_within_limits(credentials).await?;
+        let authenticated = self.authenticate(credentials).await?;
         let client = &authenticated.client;
         let Some((claims, _)) = self.read(token).await? else {
             return Ok(());
@@ -85,31 +83,29 @@ impl App {
         if claims.client_id != client.id {
             return Ok(());
         }
-        let end = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
-        self.parts.store.revoke(claims.jti, end).await?;
-        self.fresh_snapshot().await?;
-        self.record(Event {
+        let token = RevokedToken {
+            jti: claims.jti,
+            client_id: client.id.clone(),
+            expires_at: Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX),
+        };
+        let event = Event {
             client_id: Some(client.id.clone()),
             partner: Some(client.partner),
             jti: Some(claims.jti),
             request_id,
             ..Event::new(Kind::TokenRevoked, self.parts.clock.now())
-        })
-        .await
-    }
-
-    async fn authenticate_within_limits(
-        &self,
-        credentials: &Credentials,
-    ) -> Result<Authenticated, Error> {
-        let authenticated = self.authenticate(credentials).await?;
-        let client = &authenticated.client;
-        let quota = client.settings.limits.in_force().requests();
-        if let Err(limited) = self.parts.requests.take(client.id.clone(), quota) {
+        };
+        let revoked = self
+            .parts
+            .store
+            .revoke(token, encoded(&event), event.at)
+            .await;
+        if matches!(revoked, Err(Error::Limited(_))) {
             self.parts.summaries.rate_limited(&client.id);
-            return Err(limited.into());
         }
-        Ok(authenticated)
+        revoked?;
+        self.in_force().await;
+        Ok(())
     }
 
     /// The claims of a token that we signed and that has not expired.

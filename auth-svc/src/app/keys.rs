@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::SignedDuration;
 use mesh::shutdown::Shutdown;
 
-use super::App;
+use super::{App, audit::encoded};
 use crate::{
     domain::{
         audit::{Event, Kind},
@@ -15,6 +15,8 @@ use crate::{
     store::StoredKey,
 };
 
+/// How often the schedule is looked at, or more often where keys are published
+/// for less before they sign.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl App {
@@ -32,7 +34,8 @@ impl App {
         let (parts, now) = (&self.parts, self.parts.clock.now());
         if parts.store.signing_keys().await?.is_empty() {
             let algorithm = parts.tokens.signing.algorithm;
-            parts.store.add_signing_key(1, algorithm, now, now).await?;
+            let store = &parts.store;
+            store.add_signing_key(1, algorithm, now, now, None).await?;
         }
         self.fresh_snapshot().await?;
         Ok(())
@@ -51,17 +54,19 @@ impl App {
                 let last = snapshot.times().iter().map(|key| key.generation).max();
                 let generation = last.unwrap_or(0) + 1;
                 let signs_from = now + self.schedule().publish_before;
-                parts
-                    .store
-                    .add_signing_key(generation, parts.tokens.signing.algorithm, now, signs_from)
-                    .await?;
-                tracing::info!(generation, "a signing key was made");
-                self.record(Event {
+                let algorithm = parts.tokens.signing.algorithm;
+                let event = encoded(&Event {
                     code: "rotated",
                     actor,
                     ..Event::new(Kind::SigningKeyChanged, now)
-                })
-                .await?;
+                });
+                let added = parts
+                    .store
+                    .add_signing_key(generation, algorithm, signs_from, now, Some(event))
+                    .await?;
+                if added {
+                    tracing::info!(generation, "a signing key was made");
+                }
                 generation
             }
         };
@@ -71,7 +76,8 @@ impl App {
 
     /// Makes keys in time and drops those of which no token lives.
     pub(crate) async fn keep_keys(&self, shutdown: Shutdown) {
-        let mut tick = tokio::time::interval(LOOK_EVERY);
+        let published = u64::from(self.parts.tokens.signing.publish_before_s.max(1));
+        let mut tick = tokio::time::interval(LOOK_EVERY.min(Duration::from_secs(published)));
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -100,6 +106,7 @@ impl App {
         if !over.is_empty() {
             self.parts.store.drop_signing_keys(over).await?;
         }
+        self.parts.revocations.forget_expired(now);
         self.parts.store.forget_expired(now).await
     }
 }

@@ -1,7 +1,7 @@
 //! Faces nobody knows, counted per client and, where the device is known, per
 //! device: one person before one camera must not close every door.
 
-use mesh::limit::Quota;
+use mesh::limit::{Attempt, Limited};
 use opentelemetry::{KeyValue, global};
 use uuid::Uuid;
 
@@ -15,13 +15,16 @@ pub(crate) enum Missing {
     Device(Uuid, String),
 }
 
-pub(crate) struct Misses {
-    counted: Vec<(Missing, Quota)>,
+/// A search under way: it takes the place of a miss until it has found
+/// somebody, so that searches at the same time are no way around the limit.
+pub(crate) struct Search {
+    counted: Vec<Attempt>,
     client_id: String,
 }
 
-impl Misses {
-    pub(crate) fn of(context: &Context<'_>) -> Self {
+impl App {
+    /// Before the search: what is refused here costs nothing and tells nothing.
+    pub(crate) fn may_search(&self, context: &Context<'_>) -> Result<Search, Error> {
         let client = context.client;
         let limits = client.settings.limits.in_force();
         let device = context.device.map(|device| {
@@ -29,33 +32,33 @@ impl Misses {
             (missing, limits.device_misses())
         });
         let whole = (Missing::Client(client.id.clone()), limits.misses());
-        Self {
-            counted: device.into_iter().chain([whole]).collect(),
-            client_id: client.id.clone(),
+        let counted: Result<Vec<Attempt>, Limited> = device
+            .into_iter()
+            .chain([whole])
+            .map(|(missing, quota)| self.parts.misses.attempt(missing, quota))
+            .collect();
+        match counted {
+            Ok(counted) => Ok(Search {
+                counted,
+                client_id: client.id.clone(),
+            }),
+            Err(limited) => {
+                self.parts.summaries.rate_limited(&client.id);
+                Err(limited.into())
+            }
         }
     }
 }
 
-impl App {
-    /// Before the search: what is refused here costs nothing and tells nothing.
-    pub(crate) fn may_try(&self, misses: &Misses) -> Result<(), Error> {
-        for (missing, _) in &misses.counted {
-            if let Err(limited) = self.parts.misses.blocked(missing) {
-                self.parts.summaries.rate_limited(&misses.client_id);
-                return Err(limited.into());
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn missed(&self, misses: &Misses) {
+impl Search {
+    pub(crate) fn missed(self) {
         // Client ids are registered, so that their number is bounded.
         global::meter("auth")
             .u64_counter("auth.face.misses")
             .build()
-            .add(1, &[KeyValue::new("client_id", misses.client_id.clone())]);
-        for (missing, quota) in &misses.counted {
-            self.parts.misses.fault(missing.clone(), *quota);
+            .add(1, &[KeyValue::new("client_id", self.client_id)]);
+        for attempt in self.counted {
+            attempt.failed();
         }
     }
 }

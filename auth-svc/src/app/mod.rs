@@ -6,6 +6,7 @@ mod clients;
 mod introspection;
 mod keys;
 mod misses;
+mod revocations;
 mod signing;
 mod snapshot;
 mod tokens;
@@ -14,13 +15,20 @@ mod verification;
 use std::sync::Arc;
 
 pub(crate) use audit::{Behind, Outbox, Summaries, outbox};
-pub(crate) use authentication::{Credentials, Failing, Proof};
-use mesh::{Clock, crypto::Key, limit::Limits, shutdown::Shutdown};
+pub(crate) use authentication::{Credentials, Failing, Proof, Proven, proven};
+use mesh::{
+    Clock,
+    crypto::Key,
+    limit::{Faults, Limits},
+    shutdown::Shutdown,
+};
 pub(crate) use misses::Missing;
+pub(crate) use revocations::Revocations;
 pub(crate) use signing::SigningKey;
 pub(crate) use snapshot::{Snapshot, Snapshots};
 pub(crate) use tokens::{Evidence, Face, Issued, Plate, TokenRequest};
 use tokio::task::JoinSet;
+pub(crate) use verification::Known;
 
 use crate::{
     clients::{Access, Biometric},
@@ -37,9 +45,11 @@ pub(crate) struct Parts {
     pub(crate) access: Access,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) revocations: Revocations,
     pub(crate) requests: Limits<String>,
-    pub(crate) failures: Limits<Failing>,
-    pub(crate) misses: Limits<Missing>,
+    pub(crate) failures: Faults<Failing>,
+    pub(crate) proven: Proven,
+    pub(crate) misses: Faults<Missing>,
     pub(crate) summaries: Summaries,
     pub(crate) behind: Behind,
     pub(crate) outbox: Outbox,

@@ -1,9 +1,10 @@
-//! What issuing a token needs to know, held in memory: clients, signing keys,
-//! revocations. At most two seconds old, so that no token costs a read of the
-//! database and a change on another replica is in force in time.
+//! What issuing a token needs to know, held in memory: clients and signing
+//! keys; beside them the revocations. At most two seconds old, so that no token
+//! costs a read of the database and a change on another replica is in force in
+//! time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +13,6 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use mesh::shutdown::Shutdown;
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
 use super::App;
 use crate::{
@@ -34,7 +34,6 @@ pub(crate) struct Snapshot {
     clients: HashMap<String, Arc<Client>>,
     keys: Vec<Arc<StoredKey>>,
     times: Vec<Times>,
-    revoked: HashSet<Uuid>,
 }
 
 impl Snapshot {
@@ -44,10 +43,6 @@ impl Snapshot {
 
     pub(crate) fn clients(&self) -> impl Iterator<Item = &Arc<Client>> {
         self.clients.values()
-    }
-
-    pub(crate) fn revoked(&self) -> &HashSet<Uuid> {
-        &self.revoked
     }
 
     /// Every key that a token in force may be signed with, or will be.
@@ -110,13 +105,13 @@ impl App {
             return Ok(held.snapshot.clone());
         }
         let asked = Instant::now();
-        let version = self.parts.store.version().await?;
+        // First: what is newer than these is read again, nothing is missed.
+        let versions = self.parts.store.versions().await?;
         let snapshot = match held {
-            Some(held) if held.snapshot.version == version => held.snapshot.clone(),
-            // Read after the version: what is newer than it comes again,
-            // nothing is missed.
-            _ => Arc::new(self.read_snapshot(version).await?),
+            Some(held) if held.snapshot.version == versions.state => held.snapshot.clone(),
+            _ => Arc::new(self.read_snapshot(versions.state).await?),
         };
+        self.learn_revocations(versions.revocations).await?;
         snapshots.held.store(Some(Arc::new(Held {
             snapshot: snapshot.clone(),
             asked,
@@ -147,7 +142,6 @@ impl App {
                 })
                 .collect(),
             keys,
-            revoked: store.revoked(self.parts.clock.now()).await?,
         })
     }
 

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::{
     App,
     authentication::{Authenticated, Credentials},
-    misses::Misses,
 };
 use crate::{
     clients::{Context, Kind},
@@ -71,11 +70,6 @@ impl App {
     pub(crate) async fn issue_token(&self, request: TokenRequest) -> Result<Issued, Error> {
         let authenticated = self.authenticate(&request.credentials).await?;
         let client = &authenticated.client;
-        let quota = client.settings.limits.in_force().requests();
-        if let Err(limited) = self.parts.requests.take(client.id.clone(), quota) {
-            self.parts.summaries.rate_limited(&client.id);
-            return Err(limited.into());
-        }
         let event = |kind| Event {
             client_id: Some(client.id.clone()),
             partner: Some(client.partner),
@@ -190,15 +184,14 @@ impl App {
             Some(_) => access.search_scope(context, Kind::Door).await?,
             None => context.client.settings.sites.clone(),
         };
-        let misses = Misses::of(context);
-        self.may_try(&misses)?;
+        let search = self.may_search(context)?;
         let found = self.parts.biometric.identify(face, &sites).await?;
         // Asked for an unknown face too: both take the same path.
         let described = access
             .describe_face(context, found.subject, found.probe_mac)
             .await?;
         described.ok_or_else(|| {
-            self.missed(&misses);
+            search.missed();
             Error::InvalidGrant
         })
     }

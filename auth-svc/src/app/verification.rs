@@ -4,19 +4,33 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{App, snapshot::Snapshot};
+use super::{App, revocations::Page, snapshot::Snapshot};
 use crate::error::Error;
 
+/// What a verifier holds already.
+pub(crate) struct Known {
+    pub(crate) version: i64,
+    pub(crate) revocation: i64,
+}
+
+/// What it is told.
+pub(crate) struct Verification {
+    pub(crate) version: i64,
+    /// None where it holds that version.
+    pub(crate) state: Option<Arc<Snapshot>>,
+    pub(crate) revocations: Page,
+}
+
 impl App {
-    /// The state's version, and the state unless the version known is current.
-    pub(crate) async fn verification_state(
-        &self,
-        known: i64,
-    ) -> Result<(i64, Option<Arc<Snapshot>>), Error> {
+    pub(crate) async fn verification_state(&self, known: &Known) -> Result<Verification, Error> {
         // Asked of the database: what another replica changed counts from now.
         let snapshot = self.fresh_snapshot().await?;
         let version = snapshot.version;
-        Ok((version, (version != known).then_some(snapshot)))
+        Ok(Verification {
+            version,
+            state: (version != known.version).then_some(snapshot),
+            revocations: self.parts.revocations.after(known.revocation),
+        })
     }
 
     /// JWK Set (RFC 7517 section 5), and the algorithms in it.

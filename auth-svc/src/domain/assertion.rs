@@ -2,7 +2,7 @@
 //! its own, good once and for minutes.
 
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::Deserialize;
 
 use super::key_set::ClientKeys;
@@ -57,11 +57,12 @@ pub(crate) fn claimed_client(assertion: &str) -> Option<String> {
 }
 
 /// Verifies everything but its being used once. `audiences` are the issuer and
-/// the token endpoint.
+/// the token endpoint; without keys, or with none of that kind, it takes as
+/// long.
 pub(crate) fn verify(
     assertion: &str,
     client_id: &str,
-    keys: &ClientKeys,
+    keys: Option<&ClientKeys>,
     audiences: &[&str],
     now: Timestamp,
 ) -> Option<Assertion> {
@@ -76,14 +77,25 @@ pub(crate) fn verify(
     ) {
         return None;
     }
+    // Whatever is critical in it is not known here (RFC 7515 section 4.1.11).
+    if header.crit.is_some() {
+        return None;
+    }
     let mut validation = Validation::new(algorithm);
     // The times, the audience and the rest are checked below, as RFC 7523 words them.
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    let claims = keys
-        .candidates(header.kid.as_deref(), algorithm)
+    let mut candidates = keys
+        .into_iter()
+        .flat_map(|keys| keys.candidates(header.kid.as_deref(), algorithm))
+        .peekable();
+    if candidates.peek().is_none() {
+        let _ = jsonwebtoken::decode::<Claims>(assertion, &decoy(algorithm)?, &validation);
+        return None;
+    }
+    let claims = candidates
         .find_map(|key| jsonwebtoken::decode::<Claims>(assertion, &key.key, &validation).ok())?
         .claims;
     let now = now.as_second();
@@ -106,6 +118,25 @@ pub(crate) fn verify(
         jti: claims.jti,
         refused_from: claims.exp.saturating_add(LEEWAY_S),
     })
+}
+
+/// Nobody's key of that kind: what it says of a signature is not looked at.
+/// The points are those of RFC 7515 appendix A.3 and RFC 8037 appendix A.2.
+fn decoy(algorithm: Algorithm) -> Option<DecodingKey> {
+    match algorithm {
+        Algorithm::ES256 => DecodingKey::from_ec_components(
+            "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        )
+        .ok(),
+        Algorithm::EdDSA => {
+            DecodingKey::from_ed_components("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").ok()
+        }
+        _ => Some(DecodingKey::from_rsa_raw_components(
+            &[0xff; 256],
+            &[1, 0, 1],
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +195,7 @@ mod tests {
 
         fn judge(&self, token: &str) -> Option<Assertion> {
             let now = Timestamp::from_second(NOW).expect("a time");
-            verify(token, "c", &self.keys, &[ISSUER, ENDPOINT], now)
+            verify(token, "c", Some(&self.keys), &[ISSUER, ENDPOINT], now)
         }
     }
 
@@ -217,6 +248,11 @@ mod tests {
             ..Header::new(Algorithm::ES256)
         };
         assert_eq!(signer.judge(&signer.sign(&other, &claims())), None);
+        let critical = Header {
+            crit: Some(vec!["exp".into()]),
+            ..Header::new(Algorithm::ES256)
+        };
+        assert_eq!(signer.judge(&signer.sign(&critical, &claims())), None);
         let stranger = super::tests::signer();
         assert_eq!(signer.judge(&stranger.sign(&header, &claims())), None);
         for text in ["", "a", "a.b.c", "..", &"x".repeat(LONGEST + 1)] {
@@ -225,5 +261,27 @@ mod tests {
         let body = URL_SAFE_NO_PAD.encode(claims().to_string());
         let none = format!("{}.{body}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
         assert_eq!(signer.judge(&none), None);
+    }
+
+    /// An assertion of nobody is looked at as if it were somebody's.
+    #[test]
+    fn there_is_a_decoy_of_every_kind() {
+        mesh::jose::install_crypto();
+        let now = Timestamp::from_second(NOW).expect("a time");
+        for (algorithm, length) in [("ES256", 64), ("EdDSA", 64), ("RS256", 256), ("PS256", 256)] {
+            let header = URL_SAFE_NO_PAD.encode(json!({"alg": algorithm}).to_string());
+            let body = URL_SAFE_NO_PAD.encode(claims().to_string());
+            let signature = URL_SAFE_NO_PAD.encode(vec![1; length]);
+            let token = format!("{header}.{body}.{signature}");
+            assert_eq!(verify(&token, "c", None, &[ISSUER, ENDPOINT], now), None);
+            let parsed = jsonwebtoken::decode_header(&token).expect("a header");
+            let key = decoy(parsed.alg).expect("a decoy");
+            let refused = jsonwebtoken::decode::<Value>(&token, &key, &Validation::new(parsed.alg));
+            let kind = refused.expect_err("no signature").into_kind();
+            assert!(
+                matches!(kind, jsonwebtoken::errors::ErrorKind::InvalidSignature),
+                "{algorithm}: {kind:?}"
+            );
+        }
     }
 }

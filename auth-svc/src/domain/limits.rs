@@ -1,9 +1,10 @@
 //! How fast a client may ask, and how often it may be wrong about a face.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use mesh::limit::Quota;
 
+use super::client::LONGEST_LIFETIME_S;
 use crate::error::Error;
 
 const MOST: u32 = 100_000;
@@ -26,8 +27,13 @@ const BURST: NonZeroU32 = number(100);
 const MISSES: NonZeroU32 = number(60);
 /// Below a client's, so that one person before one camera closes one door.
 const DEVICE_MISSES: NonZeroU32 = number(20);
-/// Wrong secrets for one client before further ones are only told to wait.
+/// Wrong proofs for one client from one address, and from one address in all.
 const FAILURES: NonZeroU32 = number(30);
+/// Tokens of one client that are revoked and have not expired: every verifier
+/// holds them all.
+const REVOCATIONS: NonZeroU32 = number(10_000);
+/// When a client that has so many may try again.
+pub(crate) const REVOCATIONS_RETRY: Duration = Duration::from_secs(60);
 
 impl Limits {
     pub(crate) fn validate(&self) -> Result<(), Error> {
@@ -84,7 +90,17 @@ impl LimitsInForce {
     }
 }
 
-/// What one client's name, or one address, may get wrong.
+/// What may be wrong of one client's name from one address, or of one address.
 pub(crate) fn failures() -> Quota {
     Quota::per_minute("authentication", FAILURES)
+}
+
+/// What one client may have revoked before its time.
+pub(crate) fn revocations() -> Quota {
+    Quota {
+        name: "revocations",
+        count: REVOCATIONS,
+        period: Duration::from_secs(u64::from(LONGEST_LIFETIME_S)),
+        burst: REVOCATIONS,
+    }
 }

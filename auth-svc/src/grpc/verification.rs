@@ -1,12 +1,14 @@
 use propdev_proto::auth::{
-    ClientLimits, GetVerificationStateRequest, GetVerificationStateResponse, VerificationClient,
-    VerificationKey, VerificationState, verification_service_server::VerificationService,
+    ClientLimits, GetVerificationStateRequest, GetVerificationStateResponse, Revocation,
+    VerificationClient, VerificationKey, VerificationState,
+    verification_service_server::VerificationService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::to_proto;
 use crate::{
-    app::{App, Snapshot},
+    app::{App, Known, Snapshot},
     domain::client::Client,
 };
 
@@ -26,11 +28,22 @@ impl VerificationService for VerificationApi {
         &self,
         request: Request<GetVerificationStateRequest>,
     ) -> Result<Response<GetVerificationStateResponse>, Status> {
-        let known = request.into_inner().known_version;
-        let (version, snapshot) = self.app.verification_state(known).await?;
+        let request = request.into_inner();
+        let known = Known {
+            version: request.known_version,
+            revocation: request.known_revocation,
+        };
+        let told = self.app.verification_state(&known).await?;
+        let revocations = told.revocations.revocations.iter().map(|one| Revocation {
+            jti: one.jti.as_bytes().to_vec(),
+            expires_at: Some(to_proto(one.expires_at)),
+        });
         Ok(Response::new(GetVerificationStateResponse {
-            version,
-            state: snapshot.map(|snapshot| state(&snapshot)),
+            version: told.version,
+            state: told.state.map(|snapshot| state(&snapshot)),
+            revocations: revocations.collect(),
+            last_revocation: told.revocations.last,
+            more_revocations: told.revocations.more,
         }))
     }
 }
@@ -50,7 +63,6 @@ fn state(snapshot: &Snapshot) -> VerificationState {
             })
             .collect(),
         clients: snapshot.clients().map(|c| client(c)).collect(),
-        revoked_jtis: snapshot.revoked().iter().map(Uuid::to_string).collect(),
     }
 }
 

@@ -9,13 +9,14 @@ use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
-    sea_query::Expr,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
 use super::{
     Store, bump,
     entity::{client, client_secret},
+    outbox::{Encoded, insert_events},
 };
 use crate::{
     domain::{
@@ -31,8 +32,9 @@ use crate::{
 /// Secrets of a client that live at once.
 const MOST_SECRETS: u64 = 2;
 
+/// Each change stands or falls with the event that tells of it.
 impl Store {
-    pub(crate) async fn insert_client(&self, client: Client) -> Result<(), Error> {
+    pub(crate) async fn insert_client(&self, client: Client, event: Encoded) -> Result<(), Error> {
         self.db
             .writer
             .write(move |txn| {
@@ -48,6 +50,7 @@ impl Store {
                     for secret in client.secrets {
                         insert_secret(txn, &client.id, secret).await?;
                     }
+                    insert_events(txn, vec![event]).await?;
                     bump(txn).await
                 }
                 .boxed()
@@ -102,6 +105,7 @@ impl Store {
         &self,
         id: String,
         change: impl FnOnce(&mut Settings) -> Result<(), Error> + Send + 'static,
+        event: impl FnOnce(&Client) -> Encoded + Send + 'static,
     ) -> Result<Option<Client>, Error> {
         self.db
             .writer
@@ -115,6 +119,7 @@ impl Store {
                     let mut row = settings_row(&client.settings);
                     row.client_id = Set(id);
                     client::Entity::update(row).exec(txn).await?;
+                    insert_events(txn, vec![event(&client)]).await?;
                     bump(txn).await?;
                     Ok(Some(client))
                 }
@@ -127,6 +132,7 @@ impl Store {
         &self,
         id: String,
         disabled: bool,
+        event: impl FnOnce(&Client) -> Encoded + Send + 'static,
     ) -> Result<Option<Client>, Error> {
         self.db
             .writer
@@ -138,26 +144,32 @@ impl Store {
                         .exec(txn)
                         .await?;
                     bump(txn).await?;
-                    find(txn, &id).await
+                    tell(txn, &id, event).await
                 }
                 .boxed()
             })
             .await
     }
 
-    /// Whether there was such a client.
-    pub(crate) async fn delete_client(&self, id: String) -> Result<bool, Error> {
+    /// One that is not there is deleted already.
+    pub(crate) async fn delete_client(
+        &self,
+        id: String,
+        event: impl FnOnce(&Client) -> Encoded + Send + 'static,
+    ) -> Result<(), Error> {
         self.db
             .writer
             .write(move |txn| {
                 async move {
+                    if tell(txn, &id, event).await?.is_none() {
+                        return Ok(());
+                    }
                     client_secret::Entity::delete_many()
                         .filter(client_secret::Column::ClientId.eq(&id))
                         .exec(txn)
                         .await?;
-                    let deleted = client::Entity::delete_by_id(id).exec(txn).await?;
-                    bump(txn).await?;
-                    Ok(deleted.rows_affected > 0)
+                    client::Entity::delete_by_id(id).exec(txn).await?;
+                    bump(txn).await
                 }
                 .boxed()
             })
@@ -170,6 +182,7 @@ impl Store {
         id: String,
         secret: Secret,
         others_expire_at: Option<Timestamp>,
+        event: impl FnOnce(&Client) -> Encoded + Send + 'static,
     ) -> Result<Option<Client>, Error> {
         self.db
             .writer
@@ -192,18 +205,18 @@ impl Store {
                         return Err(Error::TooManySecrets);
                     }
                     if let Some(end) = others_expire_at {
+                        let (expires_at, end) = (client_secret::Column::ExpiresAt, to_micros(end));
+                        // One that ends before stays with that.
                         client_secret::Entity::update_many()
-                            .col_expr(
-                                client_secret::Column::ExpiresAt,
-                                Expr::value(to_micros(end)),
-                            )
+                            .col_expr(expires_at, Expr::value(end))
                             .filter(of_client)
+                            .filter(expires_at.is_null().or(expires_at.gt(end)))
                             .exec(txn)
                             .await?;
                     }
                     insert_secret(txn, &id, secret).await?;
                     bump(txn).await?;
-                    find(txn, &id).await
+                    tell(txn, &id, event).await
                 }
                 .boxed()
             })
@@ -214,6 +227,7 @@ impl Store {
         &self,
         id: String,
         secret: Uuid,
+        event: impl FnOnce(&Client) -> Encoded + Send + 'static,
     ) -> Result<Option<Client>, Error> {
         self.db
             .writer
@@ -225,7 +239,7 @@ impl Store {
                         .exec(txn)
                         .await?;
                     bump(txn).await?;
-                    find(txn, &id).await
+                    tell(txn, &id, event).await
                 }
                 .boxed()
             })
@@ -244,6 +258,19 @@ async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Client>, Err
         .await?;
     let secrets = secrets.into_iter().map(Secret::from).collect();
     read(row, secrets).map(Some)
+}
+
+/// The client as it is now, told of to the audit.
+async fn tell(
+    txn: &DatabaseTransaction,
+    id: &str,
+    event: impl FnOnce(&Client) -> Encoded + Send,
+) -> Result<Option<Client>, Error> {
+    let client = find(txn, id).await?;
+    if let Some(event) = client.as_ref().map(event) {
+        insert_events(txn, vec![event]).await?;
+    }
+    Ok(client)
 }
 
 async fn insert_secret(

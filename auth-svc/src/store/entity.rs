@@ -86,6 +86,7 @@ pub(crate) mod state_version {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: i32,
         pub version: i64,
+        pub revocations: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -103,6 +104,8 @@ pub(crate) mod revocation {
         #[sea_orm(primary_key, auto_increment = false)]
         pub jti: Uuid,
         pub expires_at: i64,
+        pub number: i64,
+        pub client_id: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -10,6 +10,8 @@ mod revocation;
 mod signing_key;
 
 use mesh::{db::Db, keyring::Keyring};
+pub(crate) use outbox::Encoded;
+pub(crate) use revocation::{Revocation, RevokedToken};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait},
@@ -33,21 +35,35 @@ impl Store {
         Self { db, keyring }
     }
 
-    /// Counts every change that verifiers and other replicas must learn of.
-    pub(crate) async fn version(&self) -> Result<i64, Error> {
-        let row = state_version::Entity::find_by_id(STATE)
-            .one(&self.db.read)
-            .await?;
-        Ok(row.map_or(0, |row| row.version))
+    pub(crate) async fn versions(&self) -> Result<Versions, Error> {
+        Ok(read_versions(&self.db.read).await?.unwrap_or_default())
     }
 }
 
+/// Counts of what verifiers and other replicas must learn of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    /// Every change of clients and signing keys.
+    pub(crate) state: i64,
+    /// The number of the last revocation.
+    pub(crate) revocations: i64,
+}
+
+async fn read_versions(db: &impl ConnectionTrait) -> Result<Option<Versions>, Error> {
+    let row = state_version::Entity::find_by_id(STATE).one(db).await?;
+    Ok(row.map(|row| Versions {
+        state: row.version,
+        revocations: row.revocations,
+    }))
+}
+
 async fn bump(txn: &impl ConnectionTrait) -> Result<(), Error> {
+    count_one(txn, state_version::Column::Version).await
+}
+
+async fn count_one(txn: &impl ConnectionTrait, column: state_version::Column) -> Result<(), Error> {
     state_version::Entity::update_many()
-        .col_expr(
-            state_version::Column::Version,
-            Expr::col(state_version::Column::Version).add(1),
-        )
+        .col_expr(column, Expr::col(column).add(1))
         .filter(state_version::Column::Id.eq(STATE))
         .exec(txn)
         .await?;

@@ -9,7 +9,11 @@ use mesh::{
 };
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{Store, bump, entity::signing_key};
+use super::{
+    Store, bump,
+    entity::signing_key,
+    outbox::{Encoded, insert_events},
+};
 use crate::{app::SigningKey, config::SigningAlgorithm, error::Error};
 
 pub(crate) struct StoredKey {
@@ -48,14 +52,16 @@ impl Store {
             .collect()
     }
 
-    /// Adds a key of that generation, unless another replica did so first.
+    /// Adds a key of that generation with the event that tells of it, unless
+    /// another replica did so first; whether it was added.
     pub(crate) async fn add_signing_key(
         &self,
         generation: i64,
         algorithm: SigningAlgorithm,
-        now: Timestamp,
         signs_from: Timestamp,
-    ) -> Result<(), Error> {
+        now: Timestamp,
+        event: Option<Encoded>,
+    ) -> Result<bool, Error> {
         let pkcs8 = SigningKey::generate(algorithm)?;
         let key = SigningKey::from_pkcs8(algorithm, &pkcs8)?;
         let kid = key.kid().to_owned();
@@ -78,14 +84,18 @@ impl Store {
                     signing_key::Entity::insert(row)
                         .exec_without_returning(txn)
                         .await?;
+                    if let Some(event) = event {
+                        insert_events(txn, vec![event]).await?;
+                    }
                     bump(txn).await
                 }
                 .boxed()
             })
             .await;
         match added {
-            Err(Error::Database(error)) if is_unique_violation(&error) => Ok(()),
-            other => other,
+            Ok(()) => Ok(true),
+            Err(Error::Database(error)) if is_unique_violation(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -60,6 +60,9 @@ false_match_bound = {{ printf "%g" (float64 .) }}
 [tokens]
 issuer = {{ $values.publicUrl | toJson }}
 audience = {{ $values.tokens.audience | default $values.publicUrl | toJson }}
+
+[limits]
+replicas = {{ max 1 $member.replicas }}
 {{- end }}
 {{- range $member.peers }}
 

@@ -1,16 +1,14 @@
-//! How clients prove themselves, and what becomes of those that change.
+//! Clients that show a certificate, and what becomes of those that change.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use devmesh::{
     estate::{BARRIER, PLATE},
     operator::Operator,
 };
-use mesh::{Clock, SystemClock};
-use mesh_tests::{Answer, ClientKey, Mesh, Partner, on_both_databases};
+use mesh_tests::{Answer, Mesh, Partner, on_both_databases};
 use propdev_proto::auth::{
-    AddClientSecretRequest, Client, ClientCertificate, DeleteClientRequest,
-    DeleteClientSecretRequest, GetClientRequest, IssuedCertificate, RegisterClientRequest,
-    RegisterClientResponse, SetClientStateRequest, UpdateClientRequest,
+    Client, ClientCertificate, DeleteClientRequest, GetClientRequest, IssuedCertificate,
+    RegisterClientRequest, RegisterClientResponse, SetClientStateRequest, UpdateClientRequest,
     client_certificate::KnownBy,
 };
 use prost_types::FieldMask;
@@ -21,19 +19,15 @@ use rcgen::{
 use serde_json::json;
 use tonic::Code;
 
-use crate::eventually;
+use crate::within_the_promise;
 
 on_both_databases!(
-    two_secrets_live_and_the_old_one_ends,
-    an_assertion_proves_a_client_once,
     a_bound_token_needs_its_certificate,
     a_client_that_is_disabled_or_deleted_stops,
     settings_change_in_place,
 );
 
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-async fn register(
+pub(crate) async fn register(
     mesh: &Mesh,
     change: impl FnOnce(&mut RegisterClientRequest),
 ) -> RegisterClientResponse {
@@ -55,137 +49,8 @@ async fn register(
         .into_inner()
 }
 
-fn operator(mesh: &Mesh) -> Operator {
+pub(crate) fn operator(mesh: &Mesh) -> Operator {
     Operator::connect(&mesh.layout, "operator").expect("an operator")
-}
-
-async fn two_secrets_live_and_the_old_one_ends(mesh: Mesh) {
-    let mut partner = mesh.partner();
-    let mut clients = operator(&mesh).clients();
-    let add = |others_expire_at| AddClientSecretRequest {
-        client_id: mesh.estate.client_id.clone(),
-        expires_at: None,
-        others_expire_at,
-    };
-    let old = partner.client_secret.clone();
-    let added = clients
-        .add_client_secret(add(None))
-        .await
-        .expect("a second")
-        .into_inner();
-    let third = clients
-        .add_client_secret(add(None))
-        .await
-        .expect_err("a third");
-    assert_eq!(third.code(), Code::FailedPrecondition);
-    // Both are good at once.
-    assert_eq!(partner.ask_token(&[]).await.status, 200);
-    partner.client_secret = added.client_secret.clone();
-    assert_eq!(partner.ask_token(&[]).await.status, 200);
-
-    let secrets = added.client.expect("the client").secrets;
-    assert_eq!(secrets.len(), 2);
-    let request = DeleteClientSecretRequest {
-        client_id: mesh.estate.client_id.clone(),
-        secret_id: secrets[0].secret_id.clone(),
-    };
-    clients
-        .delete_client_secret(request)
-        .await
-        .expect("deleted");
-    assert_eq!(partner.ask_token(&[]).await.status, 200);
-    partner.client_secret = old;
-    assert_eq!(partner.ask_token(&[]).await.told(), (401, "invalid_client"));
-
-    // A new secret beside one that ends now.
-    let now = SystemClock.now().as_second();
-    let end = prost_types::Timestamp {
-        seconds: now - 1,
-        nanos: 0,
-    };
-    let third = clients
-        .add_client_secret(add(Some(end)))
-        .await
-        .expect("added")
-        .into_inner();
-    partner.client_secret = added.client_secret;
-    assert_eq!(partner.ask_token(&[]).await.told(), (401, "invalid_client"));
-    partner.client_secret = third.client_secret;
-    assert_eq!(partner.ask_token(&[]).await.status, 200);
-}
-
-async fn an_assertion_proves_a_client_once(mesh: Mesh) {
-    let partner = mesh.partner();
-    let key = ClientKey::generate("first");
-    let registered = register(&mesh, |request| {
-        request.jwks = key.jwks();
-        request.without_secret = true;
-    })
-    .await;
-    assert!(registered.client_secret.is_empty());
-    let id = registered.client.expect("a client").client_id;
-    let ask = async |assertion: String| {
-        let parameters = [
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", &assertion),
-        ];
-        partner.ask_token_unauthenticated(&parameters).await
-    };
-    for audience in [
-        partner.edge.clone(),
-        format!("{}/oauth2/token", partner.edge),
-    ] {
-        let assertion = key.assertion(&id, &audience);
-        let issued = ask(assertion.clone()).await;
-        assert_eq!(issued.status, 200, "{issued:?}");
-        let token = issued.text("access_token");
-        assert_eq!(
-            partner.open_by_plate(BARRIER, &token, PLATE).await.status,
-            200
-        );
-        assert_eq!(
-            ask(assertion).await.told(),
-            (401, "invalid_client"),
-            "a replay"
-        );
-    }
-    let strange = ClientKey::generate("first").assertion(&id, &partner.edge);
-    assert_eq!(ask(strange).await.told(), (401, "invalid_client"));
-    let elsewhere = key.assertion(&id, "https://other.example");
-    assert_eq!(ask(elsewhere).await.told(), (401, "invalid_client"));
-    let of_another = key.assertion(&mesh.estate.client_id, &partner.edge);
-    assert_eq!(ask(of_another).await.told(), (401, "invalid_client"));
-    let both = key.assertion(&id, &partner.edge);
-    let answer = partner
-        .ask_token(&[
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", &both),
-        ])
-        .await;
-    assert_eq!(answer.told(), (400, "invalid_request"));
-
-    // Keys rotate: the new set takes the old one's place.
-    let next = ClientKey::generate("second");
-    let request = UpdateClientRequest {
-        client_id: id.clone(),
-        client: Some(Client {
-            jwks: next.jwks(),
-            ..Client::default()
-        }),
-        update_mask: Some(FieldMask {
-            paths: vec!["jwks".into()],
-        }),
-    };
-    operator(&mesh)
-        .clients()
-        .update_client(request)
-        .await
-        .expect("updated");
-    assert_eq!(ask(next.assertion(&id, &partner.edge)).await.status, 200);
-    assert_eq!(
-        ask(key.assertion(&id, &partner.edge)).await.told(),
-        (401, "invalid_client")
-    );
 }
 
 struct Leaf {
@@ -296,12 +161,12 @@ async fn a_client_that_is_disabled_or_deleted_stops(mesh: Mesh) {
 
     clients.set_client_state(set(true)).await.expect("disabled");
     assert_eq!(second.ask_token(&[]).await.told(), (401, "invalid_client"));
-    eventually("its token is refused", async || {
+    within_the_promise("its token is refused", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.told() == (401, "invalid_token")
     })
     .await;
     clients.set_client_state(set(false)).await.expect("enabled");
-    eventually("its token is good again", async || {
+    within_the_promise("its token is good again", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.status == 200
     })
     .await;
@@ -318,7 +183,7 @@ async fn a_client_that_is_disabled_or_deleted_stops(mesh: Mesh) {
         .await
         .expect("deleted before");
     assert_eq!(second.ask_token(&[]).await.told(), (401, "invalid_client"));
-    eventually("its token is refused", async || {
+    within_the_promise("its token is refused", async || {
         partner.open_by_plate(BARRIER, &token, PLATE).await.told() == (401, "invalid_token")
     })
     .await;
@@ -359,7 +224,7 @@ async fn settings_change_in_place(mesh: Mesh) {
     assert_eq!(issued.body["expires_in"], 30);
     let asked = partner.ask_token(&[("scope", "barrier:open")]).await;
     assert_eq!(asked.told(), (400, "invalid_scope"));
-    eventually("an older token has lost the scope too", async || {
+    within_the_promise("an older token has lost the scope too", async || {
         partner.open_by_plate(BARRIER, &before, PLATE).await.told() == (403, "insufficient_scope")
     })
     .await;

@@ -1,10 +1,13 @@
 //! Who hurries, and who guesses.
 
+use std::{net::IpAddr, time::Instant};
+
 use devmesh::{
     estate::{BARRIER, DOOR, DOOR2, PLATE},
     operator::Operator,
 };
-use mesh_tests::{Answer, Database, Mesh, on_both_databases};
+use futures::future::join_all;
+use mesh_tests::{Answer, Database, Mesh, Partner, ProcessMesh, on_both_databases};
 use propdev_proto::auth::{Client, ClientLimits, UpdateClientRequest};
 use prost_types::FieldMask;
 
@@ -14,6 +17,7 @@ on_both_databases!(
     a_client_that_hurries_is_told_when_to_come_back,
     guessing_locks_nobody_out,
     one_person_before_one_camera_closes_one_door,
+    many_faces_at_once_are_no_way_around,
 );
 
 async fn set_limits(mesh: &Mesh, limits: ClientLimits) {
@@ -81,6 +85,8 @@ async fn a_client_that_hurries_is_told_when_to_come_back(mesh: Mesh) {
 
 async fn guessing_locks_nobody_out(mesh: Mesh) {
     let partner = mesh.partner();
+    // The guesser shares its address, as behind one router.
+    assert_eq!(partner.ask_token(&[]).await.status, 200);
     let mut guesser = partner.clone();
     let mut slowed = 0;
     for i in 0..60 {
@@ -103,7 +109,43 @@ async fn guessing_locks_nobody_out(mesh: Mesh) {
     );
     // From the same address an unknown client is told the same.
     guesser.client_id = "nobody".into();
-    assert_eq!(guesser.ask_token(&[]).await.status, 429);
+    eventually("it is told to wait", async || {
+        let answer = guesser.ask_token(&[]).await;
+        assert!([401, 429].contains(&answer.status), "{answer:?}");
+        answer.status == 429
+    })
+    .await;
+}
+
+/// The same client from another address of this machine.
+fn from(mesh: &Mesh, partner: &Partner, address: [u8; 4]) -> Partner {
+    let ca = std::fs::read(mesh.layout.ca()).expect("the CA");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(&ca).expect("a CA")])
+        .local_address(IpAddr::from(address))
+        .build();
+    partner.over(http.expect("a client"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guesser_is_not_heard_at_their_own_address() {
+    // One wrong secret a minute: a thirtieth of what is allowed.
+    let mesh = Mesh::start_with(Database::Sqlite, |service, text| match service {
+        "auth-svc" => text + "[limits]\nreplicas = 30\n",
+        _ => text,
+    })
+    .await;
+    let partner = mesh.partner();
+    let mut guesser = from(&mesh, &partner, [127, 0, 0, 2]);
+    guesser.client_secret = "wrong".into();
+    assert_eq!(guesser.ask_token(&[]).await.told(), (401, "invalid_client"));
+    guesser.client_secret.clone_from(&partner.client_secret);
+    is_paced(&guesser.ask_token(&[]).await, "authentication");
+    // The rightful client is somewhere else; another has nothing to do with it.
+    assert_eq!(partner.ask_token(&[]).await.status, 200);
+    let other = from(&mesh, &mesh.other_partner(), [127, 0, 0, 2]);
+    assert_eq!(other.ask_token(&[]).await.status, 200);
 }
 
 async fn one_person_before_one_camera_closes_one_door(mesh: Mesh) {
@@ -163,6 +205,53 @@ async fn one_person_before_one_camera_closes_one_door(mesh: Mesh) {
     assert_eq!(ask(mesh.estate.resident.probe(), DOOR2).await.status, 200);
 }
 
+async fn many_faces_at_once_are_no_way_around(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let limits = ClientLimits {
+        requests_per_second: 1_000,
+        burst: 1_000,
+        misses_per_minute: 1_000,
+        device_misses_per_minute: 3,
+    };
+    set_limits(&mesh, limits).await;
+    let stranger = || devmesh::estate::probe(mesh.estate.stranger);
+    // Three, and one more for each twenty seconds that it took.
+    let most = |started: Instant| 3 + started.elapsed().as_secs() as usize / 20;
+
+    let started = Instant::now();
+    let answers = join_all((0..40).map(|_| async {
+        let vector = partner_sim::face::to_base64url(&stranger());
+        let parameters = [
+            ("face_model", devmesh::estate::MODEL),
+            ("face_vector", vector.as_str()),
+            ("device_id", DOOR),
+        ];
+        partner.ask_token(&parameters).await
+    }))
+    .await;
+    let searched = answers.iter().filter(|answer| answer.status == 400).count();
+    let limited = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(searched + limited, answers.len(), "{answers:?}");
+    assert!((1..=most(started)).contains(&searched), "{searched}");
+
+    eventually("access-svc knows the limits", async || {
+        let answer = partner.open_by_face(DOOR2, &token, &stranger()).await;
+        answer.status == 429
+    })
+    .await;
+    let started = Instant::now();
+    let answers = join_all((0..40).map(|_| async {
+        let vector = stranger();
+        partner.open_by_face(DOOR, &token, &vector).await
+    }))
+    .await;
+    let searched = answers.iter().filter(|answer| answer.status == 403).count();
+    let limited = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(searched + limited, answers.len(), "{answers:?}");
+    assert!((1..=most(started)).contains(&searched), "{searched}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_hurries_is_told_when_to_come_back() {
     let mesh = Mesh::start_with(Database::Sqlite, |_, text| {
@@ -175,7 +264,40 @@ async fn an_address_that_hurries_is_told_when_to_come_back() {
     .await;
     let partner = mesh.partner();
     let many = (0..100).map(|_| partner.get("/.well-known/jwks.json", ""));
-    let answers = futures::future::join_all(many).await;
+    let answers = join_all(many).await;
     let limited = answers.iter().find(|answer| answer.status == 429);
     is_paced(limited.expect("a hundred at once are too many"), "address");
+}
+
+/// What the chart's alert watches is what is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn misses_are_counted_where_an_alert_sees_them() {
+    let mesh = ProcessMesh::start(None).await;
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let stranger = || devmesh::estate::probe(mesh.estate.stranger);
+    for _ in 0..3 {
+        assert_eq!(partner.ask_face_token(&stranger()).await.status, 400);
+    }
+    for _ in 0..2 {
+        let answer = partner.open_by_face(DOOR, &token, &stranger()).await;
+        assert_eq!(answer.status, 403);
+    }
+    partner.face_token(&mesh.estate.resident.probe()).await;
+    let known = mesh.estate.resident.probe();
+    assert_eq!(partner.open_by_face(DOOR, &token, &known).await.status, 200);
+    let alert = include_str!("../../../charts/access-mesh/templates/prometheusrule.yaml");
+    for (service, name, misses) in [
+        ("auth-svc", "auth_face_misses_total", 3.0),
+        ("access-svc", "access_face_misses_total", 2.0),
+    ] {
+        let counted = mesh.counted(service, name).await;
+        assert_eq!(counted, misses, "{name}");
+        let label = format!("client_id=\"{}\"", partner.client_id);
+        let metrics = mesh.metrics(service).await;
+        let of_client = |line: &str| line.starts_with(name) && line.contains(&label);
+        assert!(metrics.lines().any(of_client), "{name}");
+        assert!(alert.contains(&format!("\"{name}\"")), "{name}");
+    }
+    mesh.processes.stop().await.expect("stopped");
 }

@@ -1,6 +1,8 @@
 //! The whole mesh over real mTLS and HTTPS.
 
+mod assertions;
 mod bad_input;
+mod client_secrets;
 mod clients;
 mod ecosystems;
 mod flood;
@@ -24,6 +26,18 @@ mod webhooks;
 
 use std::time::Duration;
 
+use devmesh::layout::Layout;
+use sea_orm::{Database as Connection, DatabaseConnection};
+
+/// A service's own database, to look into and to disturb.
+async fn database(layout: &Layout, service: &str) -> DatabaseConnection {
+    let file = layout.config_file(service);
+    let text = std::fs::read_to_string(file).expect("a configuration");
+    let section = text.split("[database]").nth(1).expect("its section");
+    let url = section.split('"').nth(1).expect("a URL");
+    Connection::connect(url).await.expect("the database")
+}
+
 /// Waits for what comes by itself, however long the machine takes for it.
 async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
@@ -32,4 +46,23 @@ async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         }
     });
     assert!(waited.await.is_ok(), "in vain: {what}");
+}
+
+/// Within which a change counts everywhere.
+const PROMISED: Duration = Duration::from_secs(2);
+/// For a machine that runs whole meshes side by side.
+const ALLOWANCE: Duration = Duration::from_secs(4);
+
+/// Waits for what is promised within two seconds of the call just answered.
+async fn within_the_promise(what: &str, condition: impl AsyncFnMut() -> bool) {
+    within(PROMISED, what, condition).await;
+}
+
+async fn within(promised: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(promised + ALLOWANCE, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "not in time: {what}");
 }

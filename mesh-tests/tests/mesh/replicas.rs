@@ -6,11 +6,14 @@ use devmesh::{
 };
 use futures::future::join_all;
 use mesh_tests::{ClientKey, Database, Mesh};
-use propdev_proto::auth::{Client, UpdateClientRequest};
+use propdev_proto::{
+    access::{EraseResidentRequest, SetResidentStateRequest},
+    auth::{Client, UpdateClientRequest},
+};
 use prost_types::FieldMask;
 use serde_json::json;
 
-use crate::eventually;
+use crate::within_the_promise;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -32,7 +35,7 @@ async fn replicas_agree() {
     assert_eq!(answer.status, 200);
     assert!(!second.is_active(&one).await);
     for replica in [&first, &second] {
-        eventually("a revoked token is refused everywhere", async || {
+        within_the_promise("a revoked token is refused everywhere", async || {
             replica.open_by_plate(BARRIER, &one, PLATE).await.told() == (401, "invalid_token")
         })
         .await;
@@ -108,7 +111,7 @@ async fn replicas_agree() {
         ("client_assertion_type", JWT_BEARER),
         ("client_assertion", &assertion),
     ];
-    eventually("the other replica knows the key", async || {
+    within_the_promise("the other replica knows the key", async || {
         let probe = key.assertion(&mesh.estate.client_id, &first.edge);
         let parameters = [
             ("client_assertion_type", JWT_BEARER),
@@ -165,4 +168,54 @@ async fn replicas_lock_each_other_out_of_nothing() {
         };
         assert_eq!(accepted(&one) + accepted(&other), 200, "each once");
     }
+}
+
+/// The change is made at one replica, the token tried at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suspended_and_the_erased_are_so_everywhere() {
+    let mut mesh = Mesh::start(Database::Postgres).await;
+    let (first, second) = (mesh.partner(), mesh.replicate().await);
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
+    let (unpaid, leaver) = (&mesh.estate.unpaid, &mesh.estate.leaver);
+
+    let token = first.face_token(&unpaid.probe()).await;
+    assert!(second.is_active(&token).await);
+    let request = SetResidentStateRequest {
+        resident_id: unpaid.resident_id.clone(),
+        suspended: true,
+    };
+    let mut residents = operator.residents();
+    residents
+        .set_resident_state(request)
+        .await
+        .expect("suspended");
+    within_the_promise("the suspended one's token is inactive", async || {
+        !second.is_active(&token).await
+    })
+    .await;
+    assert_eq!(
+        second.open_door(DOOR, &token).await.told(),
+        (403, "resident_suspended")
+    );
+
+    let token = first.face_token(&leaver.probe()).await;
+    assert!(second.is_active(&token).await);
+    let request = EraseResidentRequest {
+        resident_id: leaver.resident_id.clone(),
+    };
+    let mut residents = privacy.residents();
+    residents.erase_resident(request).await.expect("erased");
+    within_the_promise("the erased one's token is inactive", async || {
+        !second.is_active(&token).await
+    })
+    .await;
+    assert_eq!(
+        second.open_door(DOOR, &token).await.told(),
+        (403, "subject_not_recognized")
+    );
+    assert_eq!(
+        second.ask_face_token(&leaver.probe()).await.told(),
+        (400, "invalid_grant")
+    );
 }

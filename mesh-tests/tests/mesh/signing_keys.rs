@@ -4,8 +4,12 @@ use devmesh::{
     estate::{BARRIER, PLATE},
     operator::Operator,
 };
-use mesh_tests::{Database, Mesh};
-use propdev_proto::auth::{ListSigningKeysRequest, RotateSigningKeyRequest};
+use futures::future::join;
+use mesh_tests::{Database, Mesh, Partner};
+use propdev_proto::{
+    access::{AuthEvent, AuthEventKind, ListAuthEventsRequest},
+    auth::{AddClientSecretRequest, ListSigningKeysRequest, RotateSigningKeyRequest, SigningKey},
+};
 
 use crate::eventually;
 
@@ -17,8 +21,10 @@ fn kid(token: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_is_published_before_it_signs() {
     for algorithm in ["ES256", "EdDSA"] {
-        let signing =
-            format!("[tokens.signing]\nalgorithm = \"{algorithm}\"\npublish_before_s = 1\n");
+        let signing = format!(
+            "[tokens.signing]\nalgorithm = \"{algorithm}\"\npublish_before_s = 1\n\
+             allow_fast_rotation_for_development = true\n"
+        );
         let mesh = Mesh::start_with(Database::Sqlite, |service, text| match service {
             "auth-svc" => text + &signing,
             _ => text,
@@ -94,4 +100,123 @@ async fn a_key_that_waits_for_its_time_is_not_made_twice() {
             .kid
     };
     assert_eq!(rotate().await, rotate().await);
+}
+
+/// Keys that sign a second after they are made, for an hour.
+fn hourly(service: &str, text: String) -> String {
+    match service {
+        "auth-svc" => {
+            text + "[tokens.signing]\nrotate_after_s = 3600\npublish_before_s = 1\n\
+                    allow_fast_rotation_for_development = true\n"
+        }
+        _ => text,
+    }
+}
+
+async fn listed(operator: &Operator) -> Vec<SigningKey> {
+    let request = ListSigningKeysRequest {};
+    let answer = operator.signing_keys().list_signing_keys(request).await;
+    answer.expect("keys").into_inner().keys
+}
+
+async fn is_published(partner: &Partner, kid: &str) -> bool {
+    let answer = partner.get("/.well-known/jwks.json", "").await;
+    let keys = answer.body["keys"].as_array().expect("keys");
+    keys.iter().any(|key| key["kid"] == kid)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_and_go_by_schedule() {
+    let mesh = Mesh::start_with(Database::Sqlite, hourly).await;
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let first = kid(&partner.token().await);
+    mesh.clock.advance(3_600);
+    eventually("the next key signs", async || {
+        kid(&partner.token().await) != first
+    })
+    .await;
+    let token = partner.token().await;
+    assert_eq!(
+        partner.open_by_plate(BARRIER, &token, PLATE).await.status,
+        200
+    );
+    assert!(
+        is_published(&partner, &first).await,
+        "its last token may live"
+    );
+    // The longest token has expired, whatever the clocks.
+    mesh.clock.advance(3_600 + 180);
+    eventually("the old key is dropped", async || {
+        listed(&operator).await.iter().all(|key| key.kid != first)
+    })
+    .await;
+    assert!(!is_published(&partner, &first).await);
+    let token = partner.token().await;
+    assert_eq!(
+        partner.open_by_plate(BARRIER, &token, PLATE).await.status,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_rotate_together_make_one_key() {
+    let mut mesh = Mesh::start_with(Database::Postgres, hourly).await;
+    let (partner, second) = (mesh.partner(), mesh.replicate().await);
+    let operators = [mesh.layout.clone(), mesh.replica()]
+        .map(|layout| Operator::connect(&layout, "operator").expect("an operator"));
+    let [one, other] = &operators;
+    let rotate = async |operator: &Operator| {
+        let request = RotateSigningKeyRequest {};
+        let answer = operator.signing_keys().rotate_signing_key(request).await;
+        answer
+            .expect("rotated")
+            .into_inner()
+            .key
+            .expect("a key")
+            .kid
+    };
+    for _ in 0..5 {
+        let (made, also) = join(rotate(one), rotate(other)).await;
+        assert_eq!(made, also);
+        eventually("both sign with it", async || {
+            kid(&partner.token().await) == made && kid(&second.token().await) == made
+        })
+        .await;
+    }
+    // By schedule, each looks for itself.
+    let last = kid(&partner.token().await);
+    mesh.clock.advance(3_600);
+    eventually("both sign with the next one", async || {
+        let (mine, its) = (kid(&partner.token().await), kid(&second.token().await));
+        mine == its && mine != last
+    })
+    .await;
+    assert_eq!(listed(one).await.len(), 7);
+
+    // Events are told in their order: whatever was told of keys is there then.
+    let request = AddClientSecretRequest {
+        client_id: mesh.estate.client_id.clone(),
+        ..AddClientSecretRequest::default()
+    };
+    let mut clients = one.clients();
+    clients.add_client_secret(request).await.expect("added");
+    let events = async || -> Vec<AuthEvent> {
+        let request = ListAuthEventsRequest {
+            page_size: 1_000,
+            ..ListAuthEventsRequest::default()
+        };
+        let answer = one.audit().list_auth_events(request).await;
+        answer.expect("events").into_inner().events
+    };
+    eventually("all of it is told", async || {
+        events()
+            .await
+            .iter()
+            .any(|event| event.code == "secret_added")
+    })
+    .await;
+    let mut told = events().await;
+    told.retain(|event| event.kind() == AuthEventKind::SigningKeyChanged);
+    assert_eq!(told.len(), 6, "{told:?}");
 }

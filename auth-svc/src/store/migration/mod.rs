@@ -3,6 +3,7 @@
 
 mod m0001_initial;
 mod m0002_whole_server;
+mod m0003_numbered_revocations;
 
 use sea_orm_migration::prelude::*;
 
@@ -14,6 +15,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_initial::Initial),
             Box::new(m0002_whole_server::WholeServer),
+            Box::new(m0003_numbered_revocations::NumberedRevocations),
         ]
     }
 }
