@@ -65,7 +65,9 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let shutdown = environment.shutdown.clone();
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
-    let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
+    let keyring =
+        Keyring::open_or_create(SERVICE, &config.keyring, environment.clock.as_ref()).await?;
+    tokio::spawn(keyring.clone().watch(shutdown.clone()));
     let database =
         db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
     let key = async |name| db::named_key::load_or_create(&database.read, &keyring, name).await;

@@ -71,7 +71,9 @@ pub async fn run(
 ) -> Result<(), RunError> {
     config.tokens.validate()?;
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
-    let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
+    let keyring =
+        Keyring::open_or_create(SERVICE, &config.keyring, environment.clock.as_ref()).await?;
+    tokio::spawn(keyring.clone().watch(environment.shutdown.clone()));
     let database =
         db::open::<store::migration::Migrator>(&config.database, environment.shutdown.clone())
             .await?;

@@ -31,7 +31,7 @@ pub async fn fill(
     faces: impl Iterator<Item = Face>,
 ) -> Result<(), RunError> {
     let shutdown = Shutdown::new();
-    let keyring = Keyring::open_or_create(SERVICE, &config.keyring)?;
+    let keyring = Keyring::open_or_create(SERVICE, &config.keyring, &SystemClock).await?;
     let database =
         db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
     let store = store::Store::new(database, keyring);

@@ -14,6 +14,8 @@ use figment::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
+use crate::fault;
+
 /// What is wrong, and with which key; holds no values of secrets, since
 /// secrets are configured by file name.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,11 @@ pub fn load<C: DeserializeOwned>(file: &Path) -> Result<C, ConfigError> {
     }
     Figment::new()
         .merge(Toml::file(file))
-        .merge(Env::prefixed("PROPDEV_").split("__"))
+        .merge(
+            Env::prefixed("PROPDEV_")
+                .ignore(&[fault::VARIABLE_SUFFIX])
+                .split("__"),
+        )
         .extract()
         .map_err(|error| {
             let faults: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
@@ -128,6 +134,47 @@ pub struct KeyringConfig {
     /// A Secret mounted under an fsGroup is readable by that group.
     #[serde(default)]
     pub allow_group_read: bool,
+    /// Whether the service adds and retires epochs itself, in one file that
+    /// all its replicas share. False for a mounted Secret, which an operator
+    /// changes.
+    #[serde(default = "default_managed")]
+    pub managed: bool,
+    /// Age of an epoch at which a new one takes over by itself; 0 is never.
+    #[serde(default = "default_rotate_every_days")]
+    pub rotate_every_days: u32,
+    #[serde(default)]
+    pub transit: Option<TransitConfig>,
+}
+
+impl KeyringConfig {
+    /// All defaults, for the file named.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            allow_group_read: false,
+            managed: default_managed(),
+            rotate_every_days: default_rotate_every_days(),
+            transit: None,
+        }
+    }
+}
+
+/// `[keyring.transit]`: a key of Vault's or OpenBao's Transit engine that
+/// wraps the keys in the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransitConfig {
+    /// `https://host:port`; `http://` on loopback alone.
+    pub endpoint: String,
+    /// Name of the Transit key. This service's alone: retiring an epoch trims
+    /// the versions that came before, and whatever else they wrapped is lost.
+    pub key: String,
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// Read at every call, since agents renew it; as private as the key file.
+    pub token_path: PathBuf,
+    /// PEM; the system's CAs are trusted where there is none.
+    pub ca_path: Option<PathBuf>,
 }
 
 /// `[limits]`: how a service counts what goes wrong.
@@ -166,6 +213,18 @@ fn default_connections() -> u32 {
     8
 }
 
+fn default_managed() -> bool {
+    true
+}
+
+fn default_rotate_every_days() -> u32 {
+    7
+}
+
+fn default_mount() -> String {
+    "transit".into()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -192,6 +251,24 @@ mod tests {
         assert!(error.to_string().contains("lissten"), "{error}");
         let error = load_text("[server]\nlisten = \"nowhere\"\n").expect_err("a bad address");
         assert!(error.to_string().contains("server.listen"), "{error}");
+    }
+
+    #[test]
+    fn a_keyring_has_defaults() {
+        let read = |text: &str| {
+            Figment::from(Toml::string(text))
+                .extract::<KeyringConfig>()
+                .expect("a keyring's configuration")
+        };
+        let plain = read("path = \"keys.json\"");
+        assert!(plain.managed && plain.transit.is_none() && !plain.allow_group_read);
+        assert_eq!(plain.rotate_every_days, 7);
+        let wrapped = read(
+            "path = \"keys.json\"\nmanaged = false\n[transit]\nendpoint = \"https://vault:8200\"\n\
+             key = \"auth-svc\"\ntoken_path = \"token\"\n",
+        );
+        assert!(!wrapped.managed);
+        assert_eq!(wrapped.transit.expect("Transit").mount, "transit");
     }
 
     #[test]

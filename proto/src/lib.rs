@@ -41,4 +41,5 @@ pub mod propdev {
 
 pub use propdev::{
     access::v1 as access, auth::v1 as auth, biometric::v1 as biometric, gateway::v1 as gateway,
+    mesh::v1 as mesh,
 };

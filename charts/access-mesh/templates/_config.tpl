@@ -42,6 +42,8 @@ url = {{ $member.database.url | default (printf "sqlite:///var/lib/propdev/%s.db
 path = "/etc/propdev/keyring/keyring.json"
 # fsGroup makes every mounted Secret readable by the group.
 allow_group_read = true
+# A mounted Secret is changed by its operator.
+managed = false
 {{- end }}
 {{- range $member.models }}
 

@@ -21,10 +21,12 @@ struct Key {
 async fn steal_key(mesh: &Mesh) -> Key {
     let folder = mesh.folder.path();
     let config = KeyringConfig {
-        path: folder.join("keys/auth-svc.json"),
-        allow_group_read: false,
+        managed: false,
+        ..KeyringConfig::at(folder.join("keys/auth-svc.json"))
     };
-    let keyring = Keyring::open("auth-svc", &config).expect("the keyring");
+    let keyring = Keyring::open("auth-svc", &config)
+        .await
+        .expect("the keyring");
     let url = format!("sqlite://{}", folder.join("data/auth-svc.db").display());
     let db = Connection::connect(url).await.expect("the database");
     let query = "SELECT kid, epoch, wrapped_key, sealed FROM signing_keys";

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use devmesh::layout::{Layout, Sockets};
-use mesh::{service::Environment, shutdown::Shutdown};
+use mesh::{Clock, SystemClock, service::Environment, shutdown::Shutdown};
 use sea_orm::{ConnectionTrait, Database as Connection};
 use tempfile::TempDir;
 
@@ -130,7 +130,7 @@ async fn a_locked_database_is_named() {
 async fn a_keyring_that_others_can_read_is_named() {
     let mut prepared = prepare(None);
     let path = prepared.folder.path().join("keys/biometric-svc.json");
-    mesh::keyring::Keyring::create("biometric-svc", &path).expect("a keyring");
+    mesh::keyring::Keyring::create("biometric-svc", &path, SystemClock.now()).expect("a keyring");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
     let refused = start(&mut prepared).await.expect_err("exposed");
     assert!(

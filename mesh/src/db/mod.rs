@@ -1,5 +1,6 @@
 //! Databases of the services: connecting, migrating, and writing in groups.
 
+pub mod lease;
 pub mod named_key;
 mod transport;
 mod writer;

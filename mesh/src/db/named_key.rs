@@ -2,7 +2,7 @@
 //! wrapped by the keyring, one row a name, made at first start. Replicas that
 //! start together agree on the row that was written first.
 
-use sea_orm::{ActiveValue::Set, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
 use sea_orm_migration::{
     prelude::{Iden, SchemaManager, Table, TableCreateStatement, sea_query},
     schema,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
-mod entity {
+pub(crate) mod entity {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -62,6 +62,15 @@ pub enum NamedKeyError {
     Keyring { name: String, source: KeyringError },
 }
 
+/// The key of that name as it is stored; none where none was made.
+pub async fn wrapped(db: &impl ConnectionTrait, name: &str) -> Result<Option<WrappedKey>, DbErr> {
+    let row = entity::Entity::find_by_id(name).one(db).await?;
+    Ok(row.map(|row| WrappedKey {
+        epoch: row.epoch,
+        sealed: row.sealed,
+    }))
+}
+
 /// The key of that name, made if there is none.
 pub async fn load_or_create(
     db: &DatabaseConnection,
@@ -86,17 +95,8 @@ pub async fn load_or_create(
             _ => {}
         }
     }
-    let row = entity::Entity::find_by_id(name)
-        .one(db)
+    let wrapped = wrapped(db, name)
         .await?
         .ok_or_else(|| DbErr::RecordNotFound(name.into()))?;
-    keyring
-        .unwrap(
-            &WrappedKey {
-                epoch: row.epoch,
-                sealed: row.sealed,
-            },
-            name.as_bytes(),
-        )
-        .map_err(fault)
+    keyring.unwrap(&wrapped, name.as_bytes()).map_err(fault)
 }

@@ -1,7 +1,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use mesh::keyring::Keyring;
+use mesh::{Clock, SystemClock, keyring::Keyring};
 use propctl::dev::{self, DevError, Issued, Names, Validity};
 use serde_json::json;
 
@@ -114,7 +114,7 @@ impl Dev {
                 // A bare file name has no folder that could be synced.
                 let path = std::path::absolute(&out)
                     .map_err(|error| Failure::Usage(format!("{}: {error}", out.display())))?;
-                Keyring::create(&service, &path)
+                Keyring::create(&service, &path, SystemClock.now())
                     .map_err(|error| Failure::Usage(error.to_string()))?;
                 output.done(
                     json!({ "keyring": out, "service": service }),
