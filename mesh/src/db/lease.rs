@@ -176,6 +176,7 @@ mod tests {
     async fn database(folder: &tempfile::TempDir) -> Db {
         let config = DatabaseConfig {
             url: format!("sqlite://{}", folder.path().join("leases.db").display()),
+            allow_plaintext_for_development: false,
             max_connections: 2,
         };
         let write = super::super::connect(&config, 1).await.expect("a database");

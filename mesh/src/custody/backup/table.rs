@@ -4,9 +4,8 @@ use std::marker::PhantomData;
 
 use futures::{StreamExt, TryStreamExt};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, EntityName, EntityTrait, FromQueryResult, IdenStatic,
-    Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryResult, QueryTrait,
-    StreamTrait,
+    ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IdenStatic, Iterable,
+    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryResult, QueryTrait, StreamTrait,
     sea_query::{Expr, Query},
 };
 

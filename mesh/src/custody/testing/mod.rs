@@ -251,6 +251,7 @@ async fn database(server: Option<&str>, folder: &Path) -> Db {
     };
     let config = DatabaseConfig {
         url,
+        allow_plaintext_for_development: false,
         max_connections: 4,
     };
     db::open::<Migrator>(&config, Shutdown::new())
