@@ -5,6 +5,7 @@ mod bad_input;
 mod client_secrets;
 mod clients;
 mod ecosystems;
+mod faces;
 mod flood;
 mod flows;
 mod forgery;
