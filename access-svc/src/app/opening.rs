@@ -368,17 +368,17 @@ impl App {
     }
 
     /// For a client-only token of the same partner that has the device's site
-    /// and the scope for its kind.
+    /// and the scope for its kind; for anyone else there is no such opening.
     pub(crate) async fn get_opening(
         &self,
         presented: &Presented,
         id: &str,
     ) -> Result<Opening, Error> {
         let bearer = self.admit(presented).await?;
-        if bearer.subject.is_some() {
-            return Err(Error::InsufficientScope);
-        }
         let absent = || Error::NotFound(Noun::Opening);
+        if bearer.subject.is_some() {
+            return Err(absent());
+        }
         let id = Uuid::try_parse(id).map_err(|_| absent())?;
         self.parts
             .store
