@@ -74,6 +74,16 @@ struct Recognised {
     use_key: Option<String>,
 }
 
+impl Recognised {
+    /// Whose evidence is of no use, so that nothing is used up.
+    fn nobody() -> Self {
+        Self {
+            resident: None,
+            use_key: None,
+        }
+    }
+}
+
 impl App {
     pub(crate) async fn open(&self, request: OpenRequest) -> Result<Opened, Error> {
         let bearer = self.admit(&request.presented).await?;
@@ -238,20 +248,18 @@ impl App {
                 at: self.parts.clock.now(),
             })
             .await?;
-        let usable = match seen {
-            Seen::Usable(id) => {
-                let key = use_key("", Some(&id.to_string()));
-                store.used_by(&key).await?.is_none().then_some(key)
+        let key = match seen {
+            Seen::Usable(id) => use_key("", Some(&id.to_string())),
+            Seen::Replayed => {
+                tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
+                self.missed(bearer, device);
+                return Ok(Recognised::nobody());
             }
-            Seen::Replayed => None,
         };
-        let Some(use_key) = usable else {
-            tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
-            return Ok(Recognised {
-                resident: None,
-                use_key: None,
-            });
-        };
+        // A network's retry of what was decided on is no guess.
+        if store.used_by(&key).await?.is_some() {
+            return Ok(Recognised::nobody());
+        }
         let resident = match found.subject {
             Some(subject) if fresh => store.resident_by_subject(subject).await?,
             _ => None,
@@ -261,7 +269,7 @@ impl App {
         }
         Ok(Recognised {
             resident,
-            use_key: Some(use_key),
+            use_key: Some(key),
         })
     }
 
