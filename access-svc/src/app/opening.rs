@@ -24,6 +24,9 @@ use crate::{
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
 const EVIDENCE_AGE: SignedDuration = SignedDuration::from_secs(30);
+/// How long after its expiry a command's outcome may still come: the edge waits
+/// a second for the partner's answer, which has then to be stored.
+const ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(2);
 /// How often a repeat looks whether the first request has ended.
 const POLL: Duration = Duration::from_millis(25);
 /// Kept back from the deadline, to answer `in_progress` in time.
@@ -134,7 +137,7 @@ impl App {
         Err(Error::InProgress)
     }
 
-    /// The first answer of this key, once it is there.
+    /// The first answer of this key, once it is there, and for ever after.
     async fn repeat(&self, idempotency: &Idempotency) -> Result<Option<Opened>, Error> {
         let store = &self.parts.store;
         let Some((fingerprint, id)) = store.idempotency(&idempotency.key).await? else {
@@ -148,13 +151,16 @@ impl App {
                 .opening(id)
                 .await?
                 .ok_or(Error::Corrupt("idempotency key"))?;
-            let pending = opening.command.as_ref().is_some_and(|command| {
-                command.status == CommandStatus::Pending
-                    && self.parts.clock.now() < command.expires_at
-            });
-            if !pending {
+            let awaited = opening.command.as_ref().filter(|c| c.answered.is_none());
+            let answer = match awaited.map(|command| command.expires_at + ANSWER_GRACE) {
+                None => Some(opening),
+                Some(end) if self.parts.clock.now() < end => None,
+                // The first request is gone: this becomes the first answer.
+                Some(_) => Some(store.record_outcome(id, CommandStatus::Unknown).await?),
+            };
+            if let Some(opening) = answer {
                 return Ok(Some(Opened {
-                    opening,
+                    opening: opening.as_answered(),
                     replayed: true,
                 }));
             }
@@ -316,6 +322,7 @@ impl App {
             command: decision.denial.is_none().then(|| Command {
                 id: Uuid::now_v7(),
                 status: CommandStatus::Pending,
+                answered: None,
                 expires_at: now + expiry,
             }),
             denial_code: decision.denial.map(|denial| denial.code().to_owned()),
@@ -363,12 +370,16 @@ impl App {
         };
         let status = self.parts.edge.send(&opening, &command, version).await;
         match store.record_outcome(opening.id, status).await {
-            Ok(recorded) => recorded,
+            Ok(recorded) => recorded.as_answered(),
             Err(error) => {
                 // The command has left: its outcome is the answer, stored or not.
                 tracing::error!(%error, opening_id = %opening.id, "an outcome was not stored");
                 Opening {
-                    command: Some(Command { status, ..command }),
+                    command: Some(Command {
+                        status,
+                        answered: Some(status),
+                        ..command
+                    }),
                     ..opening
                 }
             }
