@@ -1,5 +1,7 @@
 //! The whole stack of layers over services made up for the test.
 
+mod document;
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;
