@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{App, subject::use_key};
 use crate::{
     domain::{
-        decision::{self, Facts, ResidentFacts},
+        decision::{self, Facts, ResidentFacts, Unrecognised},
         device::{Device, DeviceKind, Means},
         opening::{Command, CommandStatus, Opening},
         plate::Plate,
@@ -73,15 +73,15 @@ enum Settled {
 
 /// Who was recognised, and what the recognition uses up.
 struct Recognised {
-    resident: Option<Resident>,
+    resident: Result<Resident, Unrecognised>,
     use_key: Option<String>,
 }
 
 impl Recognised {
-    /// Whose evidence is of no use, so that nothing is used up.
-    fn nobody() -> Self {
+    /// Evidence that is of no use, so that nothing is used up.
+    fn nobody(cause: Unrecognised) -> Self {
         Self {
-            resident: None,
+            resident: Err(cause),
             use_key: None,
         }
     }
@@ -209,7 +209,7 @@ impl App {
                 .resident_by_pseudonym(&subject.pseudonym, bearer.partner)
                 .await?;
             return Ok(Recognised {
-                resident,
+                resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
             });
         }
@@ -223,7 +223,10 @@ impl App {
                     .map_err(|error| Error::InvalidPlate(error.to_string()))?;
                 let resident = self.holder_of(&plate, &[device.site]).await?;
                 Ok(Recognised {
-                    resident: resident.filter(|_| fresh),
+                    resident: match resident {
+                        _ if !fresh => Err(Unrecognised::Stale),
+                        resident => resident.ok_or(Unrecognised::Unknown),
+                    },
                     use_key: None,
                 })
             }
@@ -259,18 +262,22 @@ impl App {
             Seen::Replayed => {
                 tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
                 self.missed(bearer, device);
-                return Ok(Recognised::nobody());
+                return Ok(Recognised::nobody(Unrecognised::Replayed));
             }
         };
         // A network's retry of what was decided on is no guess.
         if store.used_by(&key).await?.is_some() {
-            return Ok(Recognised::nobody());
+            return Ok(Recognised::nobody(Unrecognised::Used));
         }
         let resident = match found.subject {
-            Some(subject) if fresh => store.resident_by_subject(subject).await?,
-            _ => None,
+            _ if !fresh => Err(Unrecognised::Stale),
+            Ok(subject) => {
+                let resident = store.resident_by_subject(subject).await?;
+                resident.ok_or(Unrecognised::Unknown)
+            }
+            Err(cause) => Err(cause),
         };
-        if resident.is_none() {
+        if resident.is_err() {
             self.missed(bearer, device);
         }
         Ok(Recognised {
@@ -283,7 +290,7 @@ impl App {
         &self,
         bearer: &Bearer,
         device: &Device,
-        resident: Option<Resident>,
+        resident: Result<Resident, Unrecognised>,
     ) -> Result<Opening, Error> {
         let store = &self.parts.store;
         let site = store
@@ -291,8 +298,8 @@ impl App {
             .await?
             .ok_or(Error::Corrupt("device site"))?;
         let known = match &resident {
-            None => None,
-            Some(resident) => Some(ResidentFacts {
+            Err(cause) => Err(*cause),
+            Ok(resident) => Ok(ResidentFacts {
                 suspended: resident.suspended,
                 grants: store.grants_on(resident.id, device.uid).await?,
                 subscription: store
@@ -318,7 +325,7 @@ impl App {
             kind: device.kind,
             client_id: bearer.client_id.clone(),
             means: Means::of(device.kind),
-            audit_pseudonym: resident.map(|resident| resident.audit_pseudonym),
+            audit_pseudonym: resident.ok().map(|resident| resident.audit_pseudonym),
             command: decision.denial.is_none().then(|| Command {
                 id: Uuid::now_v7(),
                 status: CommandStatus::Pending,

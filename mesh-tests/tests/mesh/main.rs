@@ -1,6 +1,7 @@
 //! The whole mesh over real mTLS and HTTPS.
 
 mod bad_input;
+mod causes;
 mod clients;
 mod ecosystems;
 mod flows;
