@@ -5,6 +5,7 @@ mod causes;
 mod clients;
 mod ecosystems;
 mod flows;
+mod foreign;
 mod forgery;
 mod limits;
 mod matrix;
