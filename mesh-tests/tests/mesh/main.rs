@@ -12,6 +12,7 @@ mod matrix;
 mod outages;
 mod personal_data;
 mod processes;
+mod proxies;
 mod refusals;
 mod replicas;
 mod revocation;
