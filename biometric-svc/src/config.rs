@@ -4,6 +4,7 @@ use mesh::{
     config::{
         AdminConfig, DatabaseConfig, KeyringConfig, ServerConfig, TelemetryConfig, TlsConfig,
     },
+    custody::config::{BackupConfig, ErasureConfig, ResidencyConfig},
     service::ServiceConfig,
 };
 use serde::Deserialize;
@@ -20,6 +21,10 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub database: DatabaseConfig,
     pub keyring: KeyringConfig,
+    pub residency: ResidencyConfig,
+    #[serde(default)]
+    pub backup: BackupConfig,
+    pub erasure: ErasureConfig,
     #[serde(default = "default_models")]
     pub models: Vec<ModelConfig>,
     #[serde(default)]

@@ -1,7 +1,10 @@
 //! What can go wrong, and its one mapping to gRPC.
 
 use face_index::{RotationError, VectorError};
-use mesh::{crypto::CryptoError, db::WriteError, error::status, keyring::KeyringError};
+use mesh::{
+    crypto::CryptoError, custody::CustodyError, db::WriteError, error::status,
+    keyring::KeyringError,
+};
 use sea_orm::DbErr;
 use tonic::{Code, Status};
 
@@ -32,6 +35,8 @@ pub enum Error {
     Write(#[from] WriteError),
     #[error(transparent)]
     Rotation(#[from] RotationError),
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     #[error("the index is being loaded")]
     NotReady,
     #[error("the feed of changes has not been read for too long")]
@@ -62,6 +67,7 @@ impl From<Error> for Status {
             }
             Error::NotReady | Error::Stale => status(Code::Unavailable, "NOT_READY", message),
             Error::Busy => status(Code::ResourceExhausted, "BUSY", message),
+            Error::Custody(error) => error.into(),
             Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) => {
                 tracing::error!(error = %message, "internal error");
                 Status::internal("internal error")

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub use config::{Config, ModelConfig};
 use mesh::{
+    custody::{self, Custody, CustodyApi, CustodyError},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
     server::{MAX_MESSAGE, ServeError, Server},
@@ -49,6 +50,8 @@ pub enum RunError {
     #[error(transparent)]
     Database(#[from] db::OpenError),
     #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error("models[{index}]: {detail}")]
     Model { index: usize, detail: &'static str },
@@ -76,7 +79,21 @@ pub async fn run(
             .await?;
     let probe_key = db::named_key::load_or_create(&database.read, &keyring, "probe-mac").await?;
 
-    let store = store::Store::new(database, keyring);
+    let store = store::Store::new(database.clone(), keyring.clone());
+    let custody = Custody::open(custody::Parts {
+        service: SERVICE,
+        db: database,
+        keyring,
+        custodian: Arc::new(store.clone()),
+        clock: environment.clock.clone(),
+        residency: config.residency,
+        backup: config.backup,
+        erasure: Some(config.erasure),
+        rotate_every_days: config.keyring.rotate_every_days,
+        shutdown: environment.shutdown.clone(),
+        restart: environment.restarter(),
+    })
+    .await?;
     let mut rotations = index::Rotations::new();
     let mut known = Vec::with_capacity(models.len());
     for model in models {
@@ -95,6 +112,7 @@ pub async fn run(
         matcher: Arc::new(index),
         models: known,
         probe_key,
+        custody: custody.clone(),
         clock: environment.clock.clone(),
     });
 
@@ -109,7 +127,7 @@ pub async fn run(
     };
     let serving = server.serve(
         listeners.server,
-        Routes::new(service),
+        Routes::new(service).add_service(CustodyApi::server(custody)),
         environment.shutdown.clone(),
     );
     let loading = async {

@@ -244,6 +244,15 @@ impl Layout {
             _ => &[],
         };
         text.push_str(&self.peers(peers));
+        if service == "biometric-svc" {
+            let aside = self.root.join("custody").join(service);
+            text.push_str(&format!(
+                "[residency]\nregion = \"ru-moscow\"\ndeployment = \"development\"\n\
+                 [backup]\nfolder = {:?}\n[erasure]\nledger = {:?}\n",
+                aside.join("backups"),
+                aside.join("erasures.jsonl"),
+            ));
+        }
         if !peers.is_empty() {
             let url = self.edge_url();
             text.push_str(&format!(

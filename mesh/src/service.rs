@@ -1,7 +1,16 @@
 //! What every service does around its own work: arguments, configuration,
 //! logs, identity, the private port, signals.
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    fmt::Display,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use clap::Parser;
 use serde::de::DeserializeOwned;
@@ -40,6 +49,8 @@ pub struct Environment {
     pub shutdown: Shutdown,
     pub registry: prometheus::Registry,
     pub clock: Arc<dyn Clock>,
+    /// Set by what must have the process start over once it has drained.
+    pub start_over: Arc<AtomicBool>,
 }
 
 impl Environment {
@@ -49,12 +60,24 @@ impl Environment {
             shutdown,
             registry: prometheus::Registry::new(),
             clock: SystemClock::shared(),
+            start_over: Arc::default(),
         }
+    }
+
+    /// Drains the process and has it start over: what it holds in memory is of
+    /// another store.
+    pub fn restarter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let (shutdown, start_over) = (self.shutdown.clone(), self.start_over.clone());
+        Arc::new(move || {
+            start_over.store(true, Ordering::Relaxed);
+            shutdown.cancel();
+        })
     }
 }
 
 /// The whole of a service's `main`: exits 0 after a drain, 78 when the
-/// configuration is wrong, 1 when the service fails.
+/// configuration is wrong, 1 when the service fails; starts over in place where
+/// something asked for that.
 pub fn main<C, F, Fut, E>(service: &'static str, run: F) -> ExitCode
 where
     C: ServiceConfig,
@@ -80,27 +103,40 @@ where
         Ok(runtime) => runtime,
         Err(error) => return fail(service, &error, 1),
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let telemetry = match telemetry::init(service, config.telemetry()) {
             Ok(telemetry) => telemetry,
-            Err(error) => return fail(service, &error, EXIT_CONFIG),
+            Err(error) => return Some(fail(service, &error, EXIT_CONFIG)),
         };
         let shutdown = match shutdown::on_signals() {
             Ok(shutdown) => shutdown,
-            Err(error) => return fail(service, &error, 1),
+            Err(error) => return Some(fail(service, &error, 1)),
         };
         let environment = Environment {
             registry: telemetry.registry.clone(),
             ..Environment::new(shutdown)
         };
+        let start_over = environment.start_over.clone();
         match run(config, environment).await {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) if start_over.load(Ordering::Relaxed) => None,
+            Ok(()) => Some(ExitCode::SUCCESS),
             Err(error) => {
                 tracing::error!(%error, "stopped");
-                fail(service, &error, 1)
+                Some(fail(service, &error, 1))
             }
         }
-    })
+    });
+    // Closes every socket before the next program binds the same ones.
+    drop(runtime);
+    ended.unwrap_or_else(|| fail(service, &start_over(), 1))
+}
+
+/// The same program in the same process, from its beginning; returns only when
+/// it cannot be had.
+fn start_over() -> std::io::Error {
+    Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .exec()
 }
 
 #[expect(

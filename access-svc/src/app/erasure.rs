@@ -20,11 +20,11 @@ impl App {
     /// Rights end first, durably; then the biometrics; then key and rows.
     pub(crate) async fn erase_resident(&self, id: Uuid) -> Result<Erased, Error> {
         let store = &self.parts.store;
-        let subject = store
+        let (subject, pseudonym) = store
             .begin_erasure(id)
             .await?
             .ok_or(Error::NotFound(Noun::Resident))?;
-        let templates = self.parts.biometric.erase(subject).await?;
+        let templates = self.parts.biometric.erase(subject, pseudonym).await?;
         let counts = store.finish_erasure(id).await?;
         tracing::info!("a resident was erased");
         Ok(Erased {

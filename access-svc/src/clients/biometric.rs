@@ -88,12 +88,13 @@ impl Biometric {
     }
 
     /// Templates destroyed.
-    pub(crate) async fn erase(&self, subject: Uuid) -> Result<u32, Error> {
+    pub(crate) async fn erase(&self, subject: Uuid, pseudonym: Uuid) -> Result<u32, Error> {
         let response = self
             .client
             .clone()
             .erase_subject(EraseSubjectRequest {
                 subject_id: subject.to_string(),
+                pseudonym: pseudonym.to_string(),
             })
             .await
             .map_err(|status| unexpected(SERVICE, &status))?;

@@ -278,8 +278,8 @@ impl Store {
         }
     }
 
-    /// Ends every right at once; the subject, and false when there is nobody.
-    pub(crate) async fn begin_erasure(&self, id: Uuid) -> Result<Option<Uuid>, Error> {
+    /// Ends every right at once; the subject and the pseudonym in receipts.
+    pub(crate) async fn begin_erasure(&self, id: Uuid) -> Result<Option<(Uuid, Uuid)>, Error> {
         self.db
             .writer
             .write(move |txn| {
@@ -291,7 +291,7 @@ impl Store {
                         .exec(txn)
                         .await?;
                     let row = entity::resident::Entity::find_by_id(id).one(txn).await?;
-                    Ok(row.map(|row| row.subject_id))
+                    Ok(row.map(|row| (row.subject_id, row.audit_pseudonym)))
                 }
                 .boxed()
             })

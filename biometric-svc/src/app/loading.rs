@@ -20,6 +20,7 @@ impl App {
         // What changes while the rows are read is read again.
         let change = parts.store.last_change().await?;
         parts.store.check_epochs().await?;
+        self.finish_erasures().await?;
         if let [only] = &*parts.models {
             let count = parts.store.count_templates().await?;
             parts

@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 pub(crate) use enrolment::Enrolment;
-use mesh::{Clock, crypto::Key};
+use mesh::{Clock, crypto::Key, custody::Custody};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) matcher: Arc<dyn Matcher>,
     pub(crate) models: Vec<KnownModel>,
     pub(crate) probe_key: Key,
+    pub(crate) custody: Custody,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

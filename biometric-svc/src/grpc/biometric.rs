@@ -1,13 +1,14 @@
 use futures::future::join_all;
 use mesh::{
-    clock::{from_proto, to_micros},
+    clock::{from_micros, from_proto, to_micros},
     error::refusal,
 };
 use propdev_proto::biometric::{
     EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
-    FaceVector, GetStatusRequest, GetStatusResponse, IdentifyBatchRequest, IdentifyBatchResponse,
-    IdentifyRequest, IdentifyResponse, IdentifyResult, ListModelsRequest, ListModelsResponse,
-    Model, SetGalleriesRequest, SetGalleriesResponse, biometric_service_server::BiometricService,
+    FaceVector, GetErasureReceiptsRequest, GetErasureReceiptsResponse, GetStatusRequest,
+    GetStatusResponse, IdentifyBatchRequest, IdentifyBatchResponse, IdentifyRequest,
+    IdentifyResponse, IdentifyResult, ListModelsRequest, ListModelsResponse, Model,
+    SetGalleriesRequest, SetGalleriesResponse, biometric_service_server::BiometricService,
     identify_response, identify_result,
 };
 use tonic::{Request, Response, Status};
@@ -134,17 +135,29 @@ impl BiometricService for BiometricApi {
         &self,
         request: Request<EraseSubjectRequest>,
     ) -> Result<Response<EraseSubjectResponse>, Status> {
+        let request = request.into_inner();
         let erased = self
             .app
-            .erase(id("subject_id", &request.into_inner().subject_id)?)
+            .erase(
+                id("subject_id", &request.subject_id)?,
+                id("pseudonym", &request.pseudonym)?,
+            )
             .await?;
         Ok(Response::new(EraseSubjectResponse {
             templates: u32::try_from(erased.templates).unwrap_or(u32::MAX),
-            erased_at: Some(prost_types::Timestamp {
-                seconds: erased.at.as_second(),
-                nanos: erased.at.subsec_nanosecond(),
-            }),
+            erased_at: erased.erased_at.map(timestamp),
+            receipt: erased.receipt.unwrap_or_default(),
+            final_at: erased.final_at.map(timestamp),
         }))
+    }
+
+    async fn get_erasure_receipts(
+        &self,
+        request: Request<GetErasureReceiptsRequest>,
+    ) -> Result<Response<GetErasureReceiptsResponse>, Status> {
+        let pseudonym = id("pseudonym", &request.into_inner().pseudonym)?;
+        let receipts = self.app.receipts(pseudonym).await?;
+        Ok(Response::new(GetErasureReceiptsResponse { receipts }))
     }
 
     async fn list_models(
@@ -175,6 +188,14 @@ impl BiometricService for BiometricApi {
             galleries: status.counts.galleries as u64,
             corrupt_rows: status.corrupt as u64,
         }))
+    }
+}
+
+fn timestamp(micros: i64) -> prost_types::Timestamp {
+    let time = from_micros(micros);
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
     }
 }
 

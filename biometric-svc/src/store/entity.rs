@@ -118,3 +118,31 @@ pub(crate) mod replica {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// An erasure, begun and, once it has a receipt, done.
+pub(crate) mod erasure {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "erasures")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub subject_id: Uuid,
+        pub pseudonym: Uuid,
+        pub templates: i64,
+        pub epoch: i64,
+        pub begun_at: i64,
+        pub erased_at: Option<i64>,
+        pub ledger_number: Option<i64>,
+        pub final_at: Option<i64>,
+        #[sea_orm(column_type = "Text", nullable)]
+        pub receipt: Option<String>,
+        #[sea_orm(column_type = "Text", nullable)]
+        pub final_receipt: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

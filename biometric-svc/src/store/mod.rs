@@ -1,14 +1,17 @@
 //! Templates at rest: each subject's under a data key of that subject's own.
 
 mod change;
+mod custodian;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
+mod erasure;
 mod load;
 pub(crate) mod migration;
 mod rotation;
 mod template;
 
 pub(crate) use change::Replica;
+pub(crate) use erasure::Erasure;
 use mesh::{
     crypto::Key,
     db::Db,

@@ -17,7 +17,7 @@ impl Store {
             return Ok(found);
         }
         let rotation = Rotation::random(model.dimension, &mut rand::rng());
-        let bound_to = bound_to(model, 1);
+        let bound_to = bound_to(&model.name, &model.version, 1);
         let (key, wrapped) = self.keyring.new_data_key(&bound_to)?;
         let row = rotation::ActiveModel {
             model: Set(model.name.clone()),
@@ -50,7 +50,7 @@ impl Store {
         let Some(row) = row else {
             return Ok(None);
         };
-        let bound_to = bound_to(model, row.number);
+        let bound_to = bound_to(&model.name, &model.version, row.number);
         let wrapped = WrappedKey {
             epoch: row.epoch,
             sealed: row.wrapped_key,
@@ -63,9 +63,9 @@ impl Store {
     }
 }
 
-fn bound_to(model: &Model, number: i32) -> Vec<u8> {
+pub(super) fn bound_to(model: &str, version: &str, number: i32) -> Vec<u8> {
     let mut bound_to = b"rotation\0".to_vec();
-    for part in [&model.name, &model.version] {
+    for part in [model, version] {
         bound_to.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bound_to.extend_from_slice(part.as_bytes());
     }

@@ -138,27 +138,6 @@ impl Store {
             })
             .await
     }
-
-    /// The key goes with the rows, in one commit; templates destroyed, and the
-    /// change that tells the other replicas.
-    pub(crate) async fn erase(&self, subject: Uuid, at: i64) -> Result<(u64, i64), Error> {
-        let store = self.clone();
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    subject::Entity::delete_by_id(subject).exec(txn).await?;
-                    let gone = template::Entity::delete_many()
-                        .filter(template::Column::SubjectId.eq(subject))
-                        .exec(txn)
-                        .await?;
-                    let change = store.record_change(txn, subject, at).await?;
-                    Ok((gone.rows_affected, change))
-                }
-                .boxed()
-            })
-            .await
-    }
 }
 
 async fn put(txn: &impl ConnectionTrait, key: &Key, new: NewTemplate) -> Result<(), Error> {

@@ -242,10 +242,10 @@ impl Custody {
     }
 
     /// Leaves no dead row behind in SQLite's files; for an erasure too.
-    pub async fn compact(&self) -> Result<(), CustodyError> {
+    pub async fn compact(&self) -> Result<bool, CustodyError> {
         let db = &self.inner.db.read;
         if is_postgres(db) {
-            return Ok(());
+            return Ok(false);
         }
         db.execute_unprepared("PRAGMA incremental_vacuum").await?;
         let truncate = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -257,7 +257,7 @@ impl Custody {
         if busy != 0 {
             tracing::info!("the write-ahead log is in use and was not truncated");
         }
-        Ok(())
+        Ok(busy == 0)
     }
 
     /// Rows under epochs before the current one.

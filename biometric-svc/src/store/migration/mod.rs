@@ -2,6 +2,7 @@
 
 mod m0001_initial;
 mod m0002_rotated_templates;
+mod m0003_custody;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -13,6 +14,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_initial::Initial),
             Box::new(m0002_rotated_templates::RotatedTemplates),
+            Box::new(m0003_custody::Custody),
         ]
     }
 }
