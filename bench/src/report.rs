@@ -23,8 +23,10 @@ pub(crate) fn write(name: &str, mut report: Value) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn plot_path(name: &str) -> std::path::PathBuf {
-    Path::new(FOLDER).join(format!("{name}.svg"))
+/// Where the report's plot goes.
+pub(crate) fn plot_path(name: &str) -> Result<std::path::PathBuf, Error> {
+    fs::create_dir_all(FOLDER)?;
+    Ok(Path::new(FOLDER).join(format!("{name}.svg")))
 }
 
 /// The raw figures of rounds of one kind, the median by CPU first.

@@ -129,7 +129,7 @@ pub(crate) async fn measure(options: Options) -> Result<(), Error> {
             bars.push(bar(peer.name, &rounds[peer.name], false));
         }
         let title = "Tokens a second of processor time, HTTPS, ES256";
-        plot::bars(&report::plot_path("token"), title, "tokens/s/core", &bars)?;
+        plot::bars(&report::plot_path("token")?, title, "tokens/s/core", &bars)?;
         report::write("token", report)?;
     }
     for peer in peers {

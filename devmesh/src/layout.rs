@@ -205,7 +205,7 @@ impl Layout {
             .map_err(|error| Error::Certificates(error.to_string()))
     }
 
-    fn sqlite_url(&self, service: &str) -> String {
+    pub fn sqlite_url(&self, service: &str) -> String {
         let file = self.root.join("data").join(format!("{service}.db"));
         format!("sqlite://{}", file.display())
     }
@@ -232,8 +232,19 @@ impl Layout {
         )
     }
 
+    pub fn keyring(&self, service: &str) -> PathBuf {
+        self.root.join("keys").join(format!("{service}.json"))
+    }
+
+    pub fn ledger(&self, service: &str) -> PathBuf {
+        self.root
+            .join("custody")
+            .join(service)
+            .join("erasures.jsonl")
+    }
+
     fn storing_config(&self, service: &str, database: &str) -> String {
-        let keyring = self.root.join("keys").join(format!("{service}.json"));
+        let keyring = self.keyring(service);
         let mut text = self.common_config(service);
         text.push_str(&format!(
             "[database]\nurl = {database:?}\n[keyring]\npath = {keyring:?}\n"
@@ -250,7 +261,7 @@ impl Layout {
                 "[residency]\nregion = \"ru-moscow\"\ndeployment = \"development\"\n\
                  [backup]\nfolder = {:?}\n[erasure]\nledger = {:?}\n",
                 aside.join("backups"),
-                aside.join("erasures.jsonl"),
+                self.ledger(service),
             ));
         }
         if !peers.is_empty() {

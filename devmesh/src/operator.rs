@@ -14,6 +14,8 @@ use propdev_proto::{
         client_service_client::ClientServiceClient,
         signing_key_service_client::SigningKeyServiceClient,
     },
+    biometric::biometric_service_client::BiometricServiceClient,
+    mesh::custody_service_client::CustodyServiceClient,
 };
 
 use crate::{Error, layout::Layout};
@@ -23,6 +25,7 @@ use crate::{Error, layout::Layout};
 pub struct Operator {
     access: MeshChannel,
     auth: MeshChannel,
+    biometric: MeshChannel,
 }
 
 impl Operator {
@@ -39,7 +42,22 @@ impl Operator {
         Ok(Self {
             access: channel("access-svc")?,
             auth: channel("auth-svc")?,
+            biometric: channel("biometric-svc")?,
         })
+    }
+
+    /// Of a service that stores.
+    pub fn custody(&self, service: &str) -> CustodyServiceClient<MeshChannel> {
+        let channel = match service {
+            "auth-svc" => &self.auth,
+            "access-svc" => &self.access,
+            _ => &self.biometric,
+        };
+        CustodyServiceClient::new(channel.clone())
+    }
+
+    pub fn biometric(&self) -> BiometricServiceClient<MeshChannel> {
+        BiometricServiceClient::new(self.biometric.clone())
     }
 
     pub fn clients(&self) -> ClientServiceClient<MeshChannel> {

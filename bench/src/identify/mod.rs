@@ -64,7 +64,7 @@ pub(crate) async fn measure(options: Options) -> Result<(), Error> {
     }
     if !options.dry_run {
         let title = "Milliseconds to identify one face, p50, by equal answers";
-        plot::bars(&report::plot_path("identify"), title, "ms", &bars)?;
+        plot::bars(&report::plot_path("identify")?, title, "ms", &bars)?;
         report::write(
             "identify",
             json!({

@@ -10,6 +10,7 @@ mod faces;
 mod flood;
 mod flows;
 mod foreign;
+mod forensics;
 mod forgery;
 mod limits;
 mod matrix;
