@@ -1,10 +1,13 @@
 //! Filling an empty store past the gate: for benchmarks, where a million
 //! enrolments one by one would take hours.
 
+use std::sync::Arc;
+
 use face_index::{FaceVector, VectorError};
 use mesh::{
     Clock,
     clock::{SystemClock, to_micros},
+    custody::{self, Custody},
     db,
     keyring::Keyring,
     shutdown::Shutdown,
@@ -34,10 +37,25 @@ pub async fn fill(
     let keyring = Keyring::open_or_create(SERVICE, &config.keyring, &SystemClock).await?;
     let database =
         db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
-    let store = store::Store::new(database, keyring);
+    let store = store::Store::new(database.clone(), keyring.clone());
+    // Says whose the store is.
+    Custody::open(custody::Parts {
+        service: SERVICE,
+        db: database,
+        keyring,
+        custodian: Arc::new(store.clone()),
+        clock: SystemClock::shared(),
+        residency: config.residency.clone(),
+        backup: config.backup.clone(),
+        erasure: Some(config.erasure.clone()),
+        rotate_every_days: 0,
+        shutdown: shutdown.clone(),
+        restart: Arc::new(|| {}),
+    })
+    .await?;
     let model = config.models()?.remove(0);
     let now = SystemClock.now();
-    let (number, rotation) = store.rotation(&model, now).await?;
+    let store::RotationOf { number, rotation } = store.rotation(&model, now).await?;
     let mut faces = faces.peekable();
     while faces.peek().is_some() {
         let new: Result<Vec<_>, VectorError> = faces

@@ -37,6 +37,12 @@ pub enum Error {
     Rotation(#[from] RotationError),
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    #[error("other replicas are running: leave one, and try again")]
+    OtherReplicas,
+    #[error("the model is served: take it out of the configuration first")]
+    ModelServed,
+    #[error("a task ended early")]
+    Task,
     #[error("the index is being loaded")]
     NotReady,
     #[error("the feed of changes has not been read for too long")]
@@ -66,9 +72,14 @@ impl From<Error> for Status {
                 Status::unavailable("the store cannot be reached")
             }
             Error::NotReady | Error::Stale => status(Code::Unavailable, "NOT_READY", message),
+            Error::OtherReplicas => status(Code::FailedPrecondition, "OTHER_REPLICAS", message),
+            Error::ModelServed => status(Code::FailedPrecondition, "MODEL_SERVED", message),
+            Error::Rotation(RotationError::Exhausted) => {
+                status(Code::FailedPrecondition, "ROTATION_EXHAUSTED", message)
+            }
             Error::Busy => status(Code::ResourceExhausted, "BUSY", message),
             Error::Custody(error) => error.into(),
-            Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) => {
+            Error::Keyring(_) | Error::Crypto(_) | Error::Rotation(_) | Error::Task => {
                 tracing::error!(error = %message, "internal error");
                 Status::internal("internal error")
             }

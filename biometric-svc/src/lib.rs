@@ -98,11 +98,11 @@ pub async fn run(
     let mut known = Vec::with_capacity(models.len());
     for model in models {
         let now = environment.clock.now();
-        let (number, rotation) = store.rotation(&model, now).await?;
-        rotations.insert(model.name.clone(), rotation);
+        let newest = store.rotation(&model, now).await?;
+        rotations.insert(model.name.clone(), newest.rotation);
         known.push(app::KnownModel {
             model,
-            rotation: number,
+            rotation: newest.number,
         });
     }
     let search = &config.search;
@@ -113,6 +113,7 @@ pub async fn run(
         models: known,
         probe_key,
         custody: custody.clone(),
+        restart: environment.restarter(),
         clock: environment.clock.clone(),
     });
 

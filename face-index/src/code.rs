@@ -4,6 +4,11 @@ use zeroize::Zeroizing;
 
 /// A rotated unit vector, scaled to fill -127 to 127 and rounded; its own
 /// length is its scale. Cannot be printed; wiped when dropped.
+///
+/// ```compile_fail,E0277
+/// # let code = face_index::Code::from_bytes(&[1; 512], 512).unwrap();
+/// println!("{code:?}");
+/// ```
 #[derive(Clone)]
 pub struct Code(Zeroizing<Vec<i8>>);
 

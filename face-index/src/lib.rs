@@ -70,6 +70,6 @@ pub use index::{Counts, Index, Scope};
 pub use kernel::Kernel;
 pub use query::{MISS, Query, ROUNDING};
 pub use ranking::{Ranking, Scored};
-pub use rotation::{Rotation, RotationError};
+pub use rotation::{Renewal, Rotation, RotationError};
 pub use searcher::{Busy, Decider, Searcher};
 pub use vector::{FaceVector, VectorError};

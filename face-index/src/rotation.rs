@@ -119,21 +119,19 @@ impl Rotation {
         Query::new(&self.rotate(vector), floor)
     }
 
-    /// Another rotation for the same templates: itself after a second one, and
-    /// what takes codes of this one to codes of that.
-    pub fn renewed(&self, random: &mut dyn CryptoRng) -> Result<(Self, Renewal), RotationError> {
+    /// Another rotation for the same templates: itself after a second one.
+    pub fn renewed(&self, random: &mut dyn CryptoRng) -> Result<Self, RotationError> {
         if self.renewals >= Self::MOST_RENEWALS {
             return Err(RotationError::Exhausted);
         }
         let second = orthonormal_columns(self.components, self.components, random);
         let product = matrix(&second, self.components) * matrix(&self.matrix, self.dimension);
-        let renewed = Self {
+        Ok(Self {
             dimension: self.dimension,
             components: self.components,
             renewals: self.renewals + 1,
             matrix: rows(&product),
-        };
-        Ok((renewed, Renewal(second)))
+        })
     }
 
     fn rotate(&self, vector: &FaceVector) -> Zeroizing<Vec<f32>> {
@@ -143,10 +141,19 @@ impl Rotation {
     }
 }
 
-/// Takes codes of one rotation to codes of its renewal.
+/// Takes codes of one rotation to codes of another of the same dimension.
 pub struct Renewal(Zeroizing<Vec<f32>>);
 
 impl Renewal {
+    /// None where the two are not of one dimension.
+    pub fn between(old: &Rotation, new: &Rotation) -> Option<Self> {
+        if old.dimension != new.dimension {
+            return None;
+        }
+        let back = matrix(&old.matrix, old.dimension).transpose();
+        Some(Self(rows(&(matrix(&new.matrix, new.dimension) * back))))
+    }
+
     pub fn apply(&self, code: &Code) -> Code {
         let old: Zeroizing<Vec<f32>> =
             Zeroizing::new(code.components().iter().map(|c| f32::from(*c)).collect());

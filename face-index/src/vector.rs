@@ -15,6 +15,20 @@ pub enum VectorError {
 }
 
 /// Unit length, finite.
+///
+/// ```compile_fail,E0277
+/// # let vector = face_index::FaceVector::from_le_bytes(&[0, 0, 128, 63], 1).unwrap();
+/// println!("{vector:?}");
+/// ```
+/// ```compile_fail,E0277
+/// # let vector = face_index::FaceVector::from_le_bytes(&[0, 0, 128, 63], 1).unwrap();
+/// println!("{vector}");
+/// ```
+/// ```compile_fail,E0277
+/// fn sendable<T: serde::Serialize>(_: &T) {}
+/// # let vector = face_index::FaceVector::from_le_bytes(&[0, 0, 128, 63], 1).unwrap();
+/// sendable(&vector);
+/// ```
 #[derive(Clone)]
 pub struct FaceVector(Zeroizing<Vec<f32>>);
 

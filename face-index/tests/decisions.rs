@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use face_index::{Code, FaceVector, Index, Kernel, Ranking, Rotation, Scope, Scored, Searcher};
+use face_index::{
+    Code, FaceVector, Index, Kernel, Ranking, Renewal, Rotation, Scope, Scored, Searcher,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -253,7 +255,8 @@ fn a_renewed_rotation_finds_the_same_people() {
     let mut codes: Vec<Code> = vectors.iter().map(|v| rotation.encode(&face(v))).collect();
     let mut renewals = 0;
     let first = codes[0].to_bytes();
-    while let Ok((renewed, renewal)) = rotation.renewed(&mut rand::rng()) {
+    while let Ok(renewed) = rotation.renewed(&mut rand::rng()) {
+        let renewal = Renewal::between(&rotation, &renewed).expect("one dimension");
         for code in &mut codes {
             *code = renewal.apply(code);
         }

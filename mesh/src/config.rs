@@ -53,12 +53,20 @@ pub struct ServerConfig {
     /// Milliseconds that calls under way are given to end at shutdown.
     #[serde(default = "default_drain_ms")]
     pub drain_ms: u64,
+    /// Seconds until a connection is closed, calls under way being finished, and
+    /// dialled anew: what its buffers held of a face goes with them.
+    #[serde(default = "default_connection_age")]
+    pub max_connection_age_s: u64,
     /// Calls served at once; more are refused with RESOURCE_EXHAUSTED.
     #[serde(default = "default_concurrency")]
     pub max_concurrent_calls: usize,
 }
 
 impl ServerConfig {
+    pub fn connection_age(&self) -> Duration {
+        Duration::from_secs(self.max_connection_age_s.max(1))
+    }
+
     pub fn drain(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
@@ -203,6 +211,10 @@ pub struct PeerConfig {
 
 fn default_drain_ms() -> u64 {
     10_000
+}
+
+fn default_connection_age() -> u64 {
+    60
 }
 
 fn default_concurrency() -> usize {

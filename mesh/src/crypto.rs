@@ -21,6 +21,16 @@ pub enum CryptoError {
 }
 
 /// A 256-bit secret. Has no `Debug`, no `Serialize`; wiped when dropped.
+///
+/// ```compile_fail,E0277
+/// # let key = mesh::crypto::Key::random().unwrap();
+/// println!("{key:?}");
+/// ```
+/// ```compile_fail,E0277
+/// fn sendable<T: serde::Serialize>(_: &T) {}
+/// # let key = mesh::crypto::Key::random().unwrap();
+/// sendable(&key);
+/// ```
 #[derive(Clone)]
 pub struct Key(Zeroizing<[u8; KEY_LEN]>);
 

@@ -96,6 +96,7 @@ where
     }
     // With fewer it serves fewer.
     let _ = hardening::all_descriptors();
+    let locked = hardening::lock_memory();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -112,6 +113,9 @@ where
             Ok(shutdown) => shutdown,
             Err(error) => return Some(fail(service, &error, 1)),
         };
+        if !matches!(locked, Ok(true)) {
+            tracing::info!("memory may be swapped out: it may not be locked without a limit");
+        }
         let environment = Environment {
             registry: telemetry.registry.clone(),
             ..Environment::new(shutdown)

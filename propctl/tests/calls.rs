@@ -105,6 +105,7 @@ impl House {
             service: "access-svc",
             config: ServerConfig {
                 listen: address,
+                max_connection_age_s: 60,
                 drain_ms: 100,
                 max_concurrent_calls: 8,
             },

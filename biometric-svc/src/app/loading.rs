@@ -21,6 +21,7 @@ impl App {
         let change = parts.store.last_change().await?;
         parts.store.check_epochs().await?;
         self.finish_erasures().await?;
+        self.finish_renewals().await?;
         if let [only] = &*parts.models {
             let count = parts.store.count_templates().await?;
             parts

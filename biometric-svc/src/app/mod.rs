@@ -5,6 +5,8 @@ mod erasure;
 mod feed;
 mod identification;
 mod loading;
+mod models;
+mod renewal;
 
 use std::sync::{
     Arc,
@@ -13,6 +15,7 @@ use std::sync::{
 
 pub(crate) use enrolment::Enrolment;
 use mesh::{Clock, crypto::Key, custody::Custody};
+pub(crate) use models::ModelCount;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -33,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) models: Vec<KnownModel>,
     pub(crate) probe_key: Key,
     pub(crate) custody: Custody,
+    /// Has the service start over.
+    pub(crate) restart: Arc<dyn Fn() + Send + Sync>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

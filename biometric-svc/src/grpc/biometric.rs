@@ -1,3 +1,4 @@
+use face_index::Rotation;
 use futures::future::join_all;
 use mesh::{
     clock::{from_micros, from_proto, to_micros},
@@ -5,9 +6,10 @@ use mesh::{
 };
 use propdev_proto::biometric::{
     EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
-    FaceVector, GetErasureReceiptsRequest, GetErasureReceiptsResponse, GetStatusRequest,
-    GetStatusResponse, IdentifyBatchRequest, IdentifyBatchResponse, IdentifyRequest,
-    IdentifyResponse, IdentifyResult, ListModelsRequest, ListModelsResponse, Model,
+    FaceVector, ForgetModelRequest, ForgetModelResponse, GetErasureReceiptsRequest,
+    GetErasureReceiptsResponse, GetStatusRequest, GetStatusResponse, IdentifyBatchRequest,
+    IdentifyBatchResponse, IdentifyRequest, IdentifyResponse, IdentifyResult, ListModelsRequest,
+    ListModelsResponse, Model, ModelCount, RenewRotationRequest, RenewRotationResponse,
     SetGalleriesRequest, SetGalleriesResponse, biometric_service_server::BiometricService,
     identify_response, identify_result,
 };
@@ -15,7 +17,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    app::{App, Enrolment},
+    app::{self, App, Enrolment},
     domain::identification::Outcome,
     error::Error,
 };
@@ -182,12 +184,49 @@ impl BiometricService for BiometricApi {
     ) -> Result<Response<GetStatusResponse>, Status> {
         let status = self.app.status().await?;
         let templates = status.counts.templates.iter().map(|(_, count)| count);
+        let models = self.app.model_counts().await?.into_iter();
+        let is_served = |count: &app::ModelCount| {
+            self.app
+                .models()
+                .any(|model| model.name == count.name && model.version == count.version)
+        };
         Ok(Response::new(GetStatusResponse {
             subjects: status.subjects,
             templates: templates.sum::<usize>() as u64,
             galleries: status.counts.galleries as u64,
             corrupt_rows: status.corrupt as u64,
+            models: models
+                .map(|count| ModelCount {
+                    served: is_served(&count),
+                    name: count.name,
+                    version: count.version,
+                    templates: count.templates,
+                })
+                .collect(),
         }))
+    }
+
+    async fn renew_rotation(
+        &self,
+        request: Request<RenewRotationRequest>,
+    ) -> Result<Response<RenewRotationResponse>, Status> {
+        let renewals = self.app.renew_rotation(&request.into_inner().model).await?;
+        Ok(Response::new(RenewRotationResponse {
+            renewals,
+            most_renewals: Rotation::MOST_RENEWALS,
+        }))
+    }
+
+    async fn forget_model(
+        &self,
+        request: Request<ForgetModelRequest>,
+    ) -> Result<Response<ForgetModelResponse>, Status> {
+        let request = request.into_inner();
+        let templates = self
+            .app
+            .forget_model(&request.name, &request.version)
+            .await?;
+        Ok(Response::new(ForgetModelResponse { templates }))
     }
 }
 

@@ -17,6 +17,7 @@ use mesh::{
     db::Db,
     keyring::{Keyring, WrappedKey},
 };
+pub(crate) use rotation::RotationOf;
 pub(crate) use template::NewTemplate;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Store, consent_context,
-    entity::{subject, template},
+    entity::{rotation, subject, template},
     template_context, to_bytes,
 };
 use crate::{error::Error, index::Protected};
@@ -102,6 +102,65 @@ impl Store {
                 .boxed()
             })
             .await
+    }
+
+    /// Deletes the templates of a model's version, and its rotations; how many
+    /// templates there were.
+    pub(crate) async fn forget_model(
+        &self,
+        model: String,
+        version: String,
+        at: i64,
+    ) -> Result<u64, Error> {
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let of_model = template::Column::Model
+                        .eq(model.as_str())
+                        .and(template::Column::ModelVersion.eq(version.as_str()));
+                    let subjects: Vec<Uuid> = template::Entity::find()
+                        .select_only()
+                        .column(template::Column::SubjectId)
+                        .distinct()
+                        .filter(of_model.clone())
+                        .into_tuple()
+                        .all(txn)
+                        .await?;
+                    for subject in subjects {
+                        store.record_change(txn, subject, at).await?;
+                    }
+                    let gone = template::Entity::delete_many()
+                        .filter(of_model)
+                        .exec(txn)
+                        .await?;
+                    rotation::Entity::delete_many()
+                        .filter(rotation::Column::Model.eq(model.as_str()))
+                        .filter(rotation::Column::Version.eq(version.as_str()))
+                        .exec(txn)
+                        .await?;
+                    Ok(gone.rows_affected)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// How many templates each model and version has.
+    pub(crate) async fn templates_by_model(&self) -> Result<Vec<(String, String, i64)>, Error> {
+        Ok(template::Entity::find()
+            .select_only()
+            .column(template::Column::Model)
+            .column(template::Column::ModelVersion)
+            .column_as(template::Column::Id.count(), "templates")
+            .group_by(template::Column::Model)
+            .group_by(template::Column::ModelVersion)
+            .order_by_asc(template::Column::Model)
+            .order_by_asc(template::Column::ModelVersion)
+            .into_tuple()
+            .all(&self.db.read)
+            .await?)
     }
 
     /// Rewrites the template's content under the subject's key.

@@ -74,6 +74,7 @@ impl Server {
             .http2_max_header_list_size(Some(32 * 1024))
             .http2_max_pending_accept_reset_streams(Some(64))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .max_connection_age(self.config.connection_age())
             .tcp_nodelay(true)
             .layer(layer)
             .add_routes(routes.add_service(health.max_decoding_message_size(MAX_MESSAGE)))

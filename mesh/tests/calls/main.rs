@@ -157,6 +157,7 @@ impl Running {
             service: "access-svc",
             config: ServerConfig {
                 listen: address,
+                max_connection_age_s: 60,
                 drain_ms: 2_000,
                 max_concurrent_calls: 64,
             },
