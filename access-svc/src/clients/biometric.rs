@@ -1,8 +1,8 @@
 use jiff::Timestamp;
-use mesh::client::MeshChannel;
+use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::biometric::{
-    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, IdentifyRequest,
-    biometric_service_client::BiometricServiceClient,
+    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, GetErasureReceiptsRequest,
+    IdentifyRequest, biometric_service_client::BiometricServiceClient,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::unexpected;
 use crate::error::Error;
 
-const SERVICE: &str = "biometric-svc";
+pub(crate) const SERVICE: &str = "biometric-svc";
 
 #[derive(Clone)]
 pub(crate) struct Biometric {
@@ -30,6 +30,15 @@ pub(crate) struct Enrolment {
     pub(crate) sites: Vec<Uuid>,
     pub(crate) consent_reference: String,
     pub(crate) consented_at: Timestamp,
+}
+
+/// What an erasure has destroyed there.
+pub(crate) struct Erased {
+    pub(crate) templates: u32,
+    /// Compact JWS.
+    pub(crate) receipt: String,
+    /// None until no older copy can be read.
+    pub(crate) final_at: Option<Timestamp>,
 }
 
 impl Biometric {
@@ -52,10 +61,7 @@ impl Biometric {
             .into_inner();
         let subject = match response.subject_id.as_str() {
             "" => None,
-            id => Some(Uuid::try_parse(id).map_err(|_| Error::UnexpectedAnswer {
-                service: SERVICE,
-                code: Code::Ok,
-            })?),
+            id => Some(Uuid::try_parse(id).map_err(|_| malformed())?),
         };
         Ok(Identified {
             subject,
@@ -84,17 +90,48 @@ impl Biometric {
         Ok(response.into_inner().templates)
     }
 
-    /// Templates destroyed.
-    pub(crate) async fn erase(&self, subject: Uuid) -> Result<u32, Error> {
-        let response = self
+    /// Erasing again gives the first receipt again.
+    pub(crate) async fn erase(&self, subject: Uuid, pseudonym: Uuid) -> Result<Erased, Error> {
+        let erased = self
             .client
             .clone()
             .erase_subject(EraseSubjectRequest {
                 subject_id: subject.to_string(),
+                pseudonym: pseudonym.to_string(),
             })
             .await
-            .map_err(|status| unexpected(SERVICE, &status))?;
-        Ok(response.into_inner().templates)
+            .map_err(|status| unexpected(SERVICE, &status))?
+            .into_inner();
+        let final_at = erased
+            .final_at
+            .map(|time| from_proto(time.seconds, time.nanos))
+            .transpose()
+            .map_err(|_| malformed())?;
+        Ok(Erased {
+            templates: erased.templates,
+            receipt: erased.receipt,
+            final_at,
+        })
+    }
+
+    /// Receipts of an erasure, the oldest first.
+    pub(crate) async fn receipts(&self, pseudonym: Uuid) -> Result<Vec<String>, Error> {
+        let request = GetErasureReceiptsRequest {
+            pseudonym: pseudonym.to_string(),
+        };
+        let answer = self.client.clone().get_erasure_receipts(request).await;
+        match answer {
+            Ok(answer) => Ok(answer.into_inner().receipts),
+            Err(status) if status.code() == Code::NotFound => Ok(Vec::new()),
+            Err(status) => Err(unexpected(SERVICE, &status)),
+        }
+    }
+}
+
+fn malformed() -> Error {
+    Error::UnexpectedAnswer {
+        service: SERVICE,
+        code: Code::Ok,
     }
 }
 
