@@ -64,7 +64,7 @@ pub enum Error {
     NotJudged,
     #[error("the rights have ended, and the rest of the erasure follows by itself")]
     ErasureUnfinished(Uuid),
-    #[error("the store is empty: nothing is taken until it has a partner")]
+    #[error("the store is empty, or being filled from a backup")]
     EmptyStore,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),

@@ -117,6 +117,7 @@ pub async fn run(
         store,
         custody: custody.clone(),
         in_use: AtomicBool::new(false),
+        restored: restored.clone(),
         verifier: app::Verifier::new(
             clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
             config.tokens.issuer,

@@ -38,7 +38,8 @@ impl App {
         if in_use.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !self.parts.store.has_partners().await? {
+        let has_partners = self.parts.store.has_partners().await?;
+        if !has_partners || self.parts.restored.load(Ordering::Acquire) {
             return Err(Error::EmptyStore);
         }
         in_use.store(true, Ordering::Relaxed);

@@ -42,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) custody: Custody,
     /// Whether the store was seen to hold anything.
     pub(crate) in_use: AtomicBool,
+    /// Whether a backup was put into it: the keys held here are of another.
+    pub(crate) restored: Arc<AtomicBool>,
     pub(crate) verifier: Verifier,
     pub(crate) biometric: Biometric,
     pub(crate) edge: Edge,
