@@ -3,6 +3,7 @@
 
 use mesh::{
     crypto::CryptoError,
+    custody::CustodyError,
     db::WriteError,
     error::{DOMAIN, status, status_with},
     keyring::KeyringError,
@@ -61,8 +62,14 @@ pub enum Error {
     UnexpectedAnswer { service: &'static str, code: Code },
     #[error("the probe could not be judged")]
     NotJudged,
+    #[error("the rights have ended, and the rest of the erasure follows by itself")]
+    ErasureUnfinished(Uuid),
+    #[error("the store is empty, or being filled from a backup")]
+    EmptyStore,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     #[error(transparent)]
@@ -83,6 +90,7 @@ pub enum Noun {
     Holding,
     Opening,
     Command,
+    Erasure,
 }
 
 impl Noun {
@@ -96,6 +104,7 @@ impl Noun {
             Self::Holding => "HOLDING",
             Self::Opening => "OPENING",
             Self::Command => "COMMAND",
+            Self::Erasure => "ERASURE",
         }
     }
 }
@@ -139,6 +148,16 @@ impl From<Error> for Status {
                 return status(Code::AlreadyExists, &reason, message);
             }
             Error::Refused { code, reason, .. } => return status(code, &reason, message),
+            Error::ErasureUnfinished(pseudonym) => {
+                return status_with(
+                    Code::Unavailable,
+                    "ERASURE_UNFINISHED",
+                    message,
+                    [("pseudonym", pseudonym.to_string())],
+                );
+            }
+            Error::EmptyStore => (Code::Unavailable, "UNAVAILABLE"),
+            Error::Custody(error) => return error.into(),
             Error::Dependency(_) | Error::NotJudged | Error::Database(_) | Error::Write(_) => {
                 tracing::warn!(error = %message, "unavailable");
                 return status(Code::Unavailable, "UNAVAILABLE", "temporarily unavailable");

@@ -9,10 +9,16 @@ mod error;
 mod grpc;
 mod store;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 pub use config::{Config, TokenConfig};
 pub use domain::plate;
 use mesh::{
     client::EndpointError,
+    custody::{self, Custody, CustodyError},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
     limit::{Faults, Limits, Tally},
@@ -50,6 +56,12 @@ pub enum RunError {
     #[error(transparent)]
     Database(#[from] db::OpenError),
     #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error("the erasures of the ledger cannot be done again: {0}")]
+    Replay(#[from] error::Error),
+    #[error("a backup was restored: start the service again")]
+    Restored,
+    #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -70,6 +82,27 @@ pub async fn run(
     tokio::spawn(keyring.clone().watch(shutdown.clone()));
     let database =
         db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
+    let restored = Arc::new(AtomicBool::new(false));
+    let custody = Custody::open(custody::Parts {
+        service: SERVICE,
+        db: database.clone(),
+        keyring: keyring.clone(),
+        custodian: Arc::new(store::Records::new(database.clone(), keyring.clone())),
+        clock: environment.clock.clone(),
+        residency: config.residency,
+        backup: config.backup,
+        erasure: Some(config.erasure),
+        rotate_every_days: config.keyring.rotate_every_days,
+        shutdown: shutdown.clone(),
+        restart: {
+            let (restored, shutdown) = (restored.clone(), shutdown.clone());
+            Arc::new(move || {
+                restored.store(true, Ordering::Release);
+                shutdown.cancel();
+            })
+        },
+    })
+    .await?;
     let key = async |name| db::named_key::load_or_create(&database.read, &keyring, name).await;
     let keys = store::NamedKeys {
         pseudonym: key("pseudonym").await?,
@@ -82,6 +115,9 @@ pub async fn run(
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
         store,
+        custody: custody.clone(),
+        in_use: AtomicBool::new(false),
+        restored: restored.clone(),
         verifier: app::Verifier::new(
             clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
             config.tokens.issuer,
@@ -98,6 +134,8 @@ pub async fn run(
         misses: Faults::new(config.limits.replicas),
         limited: Tally::new(app::MOST_NAMED),
     });
+    app.replay_erasures().await?;
+    tokio::spawn(app.clone().keep_erasures(shutdown.clone()));
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
     let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));
@@ -111,10 +149,12 @@ pub async fn run(
     };
     member.readiness.set(true);
     tracing::info!("serving");
-    server
-        .serve(listeners.server, grpc::routes(app, MAX_MESSAGE), shutdown)
-        .await?;
+    let routes = grpc::routes(app, custody, MAX_MESSAGE);
+    server.serve(listeners.server, routes, shutdown).await?;
     // The last minute's is told before the process ends.
     let _ = summing_up.await;
+    if restored.load(Ordering::Acquire) {
+        return Err(RunError::Restored);
+    }
     Ok(())
 }

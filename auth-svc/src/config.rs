@@ -5,6 +5,7 @@ use mesh::{
         AdminConfig, DatabaseConfig, KeyringConfig, LimitsConfig, PeerConfig, ServerConfig,
         TelemetryConfig, TlsConfig,
     },
+    custody::config::{BackupConfig, ResidencyConfig},
     service::ServiceConfig,
 };
 use serde::Deserialize;
@@ -21,6 +22,9 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub database: DatabaseConfig,
     pub keyring: KeyringConfig,
+    pub residency: ResidencyConfig,
+    #[serde(default)]
+    pub backup: BackupConfig,
     pub peers: Peers,
     pub tokens: TokenConfig,
     #[serde(default)]

@@ -9,9 +9,15 @@ mod error;
 mod grpc;
 mod store;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 pub use config::{Config, TokenConfig};
 use mesh::{
     client::EndpointError,
+    custody::{self, Custody, CustodyApi, CustodyError},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
     limit::{Faults, Limits},
@@ -52,6 +58,10 @@ pub enum RunError {
     #[error(transparent)]
     Database(#[from] db::OpenError),
     #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error("a backup was restored: start the service again")]
+    Restored,
+    #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -77,6 +87,28 @@ pub async fn run(
     let database =
         db::open::<store::migration::Migrator>(&config.database, environment.shutdown.clone())
             .await?;
+    let restored = Arc::new(AtomicBool::new(false));
+    let custody = Custody::open(custody::Parts {
+        service: SERVICE,
+        db: database.clone(),
+        keyring: keyring.clone(),
+        custodian: Arc::new(store::Records::new(database.clone(), keyring.clone())),
+        clock: environment.clock.clone(),
+        residency: config.residency,
+        backup: config.backup,
+        // It knows no person.
+        erasure: None,
+        rotate_every_days: config.keyring.rotate_every_days,
+        shutdown: environment.shutdown.clone(),
+        restart: {
+            let (restored, shutdown) = (restored.clone(), environment.shutdown.clone());
+            Arc::new(move || {
+                restored.store(true, Ordering::Release);
+                shutdown.cancel();
+            })
+        },
+    })
+    .await?;
     let secret_key =
         db::named_key::load_or_create(&database.read, &keyring, "client-secret").await?;
     let store = store::Store::new(database, keyring);
@@ -112,7 +144,8 @@ pub async fn run(
     .add_service(SigningKeyServiceServer::new(grpc::SigningKeyApi::new(
         app.clone(),
     )))
-    .add_service(ClientServiceServer::new(grpc::ClientApi::new(app)));
+    .add_service(ClientServiceServer::new(grpc::ClientApi::new(app)))
+    .add_service(CustodyApi::server(custody));
     let server = Server {
         service: SERVICE,
         config: config.server,
@@ -127,5 +160,8 @@ pub async fn run(
         .await?;
     // What the audit has yet to be told is written before the process ends.
     background.join_all().await;
+    if restored.load(Ordering::Acquire) {
+        return Err(RunError::Restored);
+    }
     Ok(())
 }

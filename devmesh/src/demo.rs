@@ -146,6 +146,7 @@ async fn refusals(
         .residents()
         .erase_resident(EraseResidentRequest {
             resident_id: vera.resident_id.clone(),
+            ..EraseResidentRequest::default()
         })
         .await
         .map_err(|status| Error::Rpc {

@@ -1,5 +1,7 @@
 //! Who gets in: a good token, and a client that neither hurries nor guesses.
 
+use std::sync::atomic::Ordering;
+
 use mesh::limit::{Attempt, Limited};
 use opentelemetry::{KeyValue, global};
 use uuid::Uuid;
@@ -29,6 +31,21 @@ pub(super) struct Search {
 }
 
 impl App {
+    /// An empty store may be about to be filled from a backup, which fills an
+    /// empty one alone: what is told until then stays with whoever tells it.
+    pub(super) async fn check_in_use(&self) -> Result<(), Error> {
+        let in_use = &self.parts.in_use;
+        if in_use.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let has_partners = self.parts.store.has_partners().await?;
+        if !has_partners || self.parts.restored.load(Ordering::Acquire) {
+            return Err(Error::EmptyStore);
+        }
+        in_use.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The bearer of a good token that keeps to its client's rate.
     pub(super) async fn admit(&self, presented: &Presented) -> Result<Bearer, Error> {
         let bearer = self.parts.verifier.verify(presented).await?;

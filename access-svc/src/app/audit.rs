@@ -18,6 +18,7 @@ pub(crate) const MOST_NAMED: usize = 100;
 impl App {
     /// Answers once all are durable; those taken before are not taken twice.
     pub(crate) async fn append_auth_events(&self, events: Vec<AuthEvent>) -> Result<(), Error> {
+        self.check_in_use().await?;
         self.parts.store.insert_auth_events(events).await
     }
 
@@ -63,6 +64,10 @@ impl App {
     async fn record_limited(&self) -> Result<(), Error> {
         let now = self.parts.clock.now();
         let counted = self.parts.limited.counted();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        self.check_in_use().await?;
         let events = counted
             .iter()
             .map(|(client_id, count)| AuthEvent::rate_limited(client_id.clone(), *count, now));

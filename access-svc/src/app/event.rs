@@ -14,7 +14,7 @@ use crate::{
         token::{Bearer, Presented},
     },
     error::Error,
-    store::{Holding, Page, Resident, ResidentKey},
+    store::{Holding, Page, Resident, ResidentKey, Sought},
 };
 
 const SCOPE: &str = "events:write";
@@ -43,6 +43,7 @@ impl App {
         if bearer.subject.is_some() || !bearer.has_scope(SCOPE) {
             return Err(Error::InsufficientScope);
         }
+        self.check_in_use().await?;
         Ok(bearer)
     }
 
@@ -55,21 +56,16 @@ impl App {
         let store = &self.parts.store;
         let now = self.parts.clock.now();
         let known_devices = self.known_devices(bearer, kind, &told).await?;
-        let lookups: Vec<Vec<u8>> = told
+        let sought: Vec<Sought> = told
             .iter()
-            .map(|event| store.credential_lookup(bearer.partner, kind, &event.credential_id))
+            .map(|event| Sought::credential(bearer.partner, kind, &event.credential_id))
             .collect();
-        let holdings = store
-            .credential_holdings(lookups.clone(), &bearer.sites)
-            .await?;
+        let holdings = store.credential_holdings(&sought, &bearer.sites).await?;
         let holders = self.holders(&holdings).await?;
 
         let mut events = Vec::with_capacity(told.len());
-        for (event, lookup) in told.iter().zip(&lookups) {
-            let holder = holdings
-                .get(lookup)
-                .and_then(|all| holder_at(all, event.opened_at))
-                .and_then(|id| holders.get(&id));
+        for (event, held) in told.iter().zip(&holdings) {
+            let holder = holder_at(held, event.opened_at).and_then(|id| holders.get(&id));
             let stored = Event {
                 id: Uuid::now_v7(),
                 kind,
@@ -117,9 +113,9 @@ impl App {
 
     async fn holders(
         &self,
-        holdings: &HashMap<Vec<u8>, Vec<Holding>>,
+        holdings: &[Vec<Holding>],
     ) -> Result<HashMap<Uuid, (Resident, ResidentKey)>, Error> {
-        let ids: HashSet<Uuid> = holdings.values().flatten().map(|h| h.resident).collect();
+        let ids: HashSet<Uuid> = holdings.iter().flatten().map(|h| h.resident).collect();
         let residents = self
             .parts
             .store

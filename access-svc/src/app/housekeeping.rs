@@ -1,5 +1,5 @@
-//! What is done in the background: giving up on lost commands, finishing
-//! erasures, forgetting what its day has passed.
+//! What is done in the background: giving up on lost commands, forgetting what
+//! its day has passed.
 
 use std::time::Duration;
 
@@ -39,7 +39,6 @@ impl App {
         if lost > 0 {
             tracing::warn!(commands = lost, "outcomes are unknown");
         }
-        self.parts.store.forget_old(now).await?;
-        self.finish_erasures().await
+        self.parts.store.forget_old(now).await
     }
 }

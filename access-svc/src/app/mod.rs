@@ -12,12 +12,17 @@ mod revocations;
 mod subject;
 mod verifier;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
+pub(crate) use erasure::Receipted;
 use mesh::{
     Clock,
+    custody::Custody,
     limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
@@ -34,6 +39,11 @@ use crate::{
 
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) custody: Custody,
+    /// Whether the store was seen to hold anything.
+    pub(crate) in_use: AtomicBool,
+    /// Whether a backup was put into it: the keys held here are of another.
+    pub(crate) restored: Arc<AtomicBool>,
     pub(crate) verifier: Verifier,
     pub(crate) biometric: Biometric,
     pub(crate) edge: Edge,

@@ -241,6 +241,15 @@ impl App {
                 consented_at,
             })
             .await?;
+        if self.parts.store.resident(resident.id).await?.is_none() {
+            // The erasure was faster: nobody else would erase this template.
+            let pseudonym = resident.audit_pseudonym;
+            self.parts
+                .biometric
+                .erase(resident.subject, pseudonym)
+                .await?;
+            return Err(Error::NotFound(Noun::Resident));
+        }
         Ok((template, templates))
     }
 

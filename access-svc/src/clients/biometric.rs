@@ -1,8 +1,8 @@
 use jiff::Timestamp;
-use mesh::client::MeshChannel;
+use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::biometric::{
-    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, IdentifyRequest,
-    biometric_service_client::BiometricServiceClient, identify_response::Outcome,
+    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, GetErasureReceiptsRequest,
+    IdentifyRequest, biometric_service_client::BiometricServiceClient, identify_response::Outcome,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::unexpected;
 use crate::{domain::decision::Unrecognised, error::Error};
 
-const SERVICE: &str = "biometric-svc";
+pub(crate) const SERVICE: &str = "biometric-svc";
 
 #[derive(Clone)]
 pub(crate) struct Biometric {
@@ -31,6 +31,15 @@ pub(crate) struct Enrolment {
     pub(crate) consented_at: Timestamp,
 }
 
+/// What an erasure has destroyed there.
+pub(crate) struct Erased {
+    pub(crate) templates: u32,
+    /// Compact JWS.
+    pub(crate) receipt: String,
+    /// None until no older copy can be read.
+    pub(crate) final_at: Option<Timestamp>,
+}
+
 impl Biometric {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         Self {
@@ -49,17 +58,11 @@ impl Biometric {
             .await
             .map_err(|status| identify_error(&status))?
             .into_inner();
-        let subject =
-            match response.outcome() {
-                Outcome::Match => Ok(Uuid::try_parse(&response.subject_id).map_err(|_| {
-                    Error::UnexpectedAnswer {
-                        service: SERVICE,
-                        code: Code::Ok,
-                    }
-                })?),
-                Outcome::Ambiguous => Err(Unrecognised::Ambiguous),
-                Outcome::Nobody | Outcome::Unspecified => Err(Unrecognised::Unknown),
-            };
+        let subject = match response.outcome() {
+            Outcome::Match => Ok(Uuid::try_parse(&response.subject_id).map_err(|_| malformed())?),
+            Outcome::Ambiguous => Err(Unrecognised::Ambiguous),
+            Outcome::Nobody | Outcome::Unspecified => Err(Unrecognised::Unknown),
+        };
         Ok(Identified {
             subject,
             probe_mac: response.probe_mac,
@@ -87,9 +90,9 @@ impl Biometric {
         Ok(response.into_inner().templates)
     }
 
-    /// Templates destroyed.
-    pub(crate) async fn erase(&self, subject: Uuid, pseudonym: Uuid) -> Result<u32, Error> {
-        let response = self
+    /// Erasing again gives the first receipt again.
+    pub(crate) async fn erase(&self, subject: Uuid, pseudonym: Uuid) -> Result<Erased, Error> {
+        let erased = self
             .client
             .clone()
             .erase_subject(EraseSubjectRequest {
@@ -97,8 +100,38 @@ impl Biometric {
                 pseudonym: pseudonym.to_string(),
             })
             .await
-            .map_err(|status| unexpected(SERVICE, &status))?;
-        Ok(response.into_inner().templates)
+            .map_err(|status| unexpected(SERVICE, &status))?
+            .into_inner();
+        let final_at = erased
+            .final_at
+            .map(|time| from_proto(time.seconds, time.nanos))
+            .transpose()
+            .map_err(|_| malformed())?;
+        Ok(Erased {
+            templates: erased.templates,
+            receipt: erased.receipt,
+            final_at,
+        })
+    }
+
+    /// Receipts of an erasure, the oldest first.
+    pub(crate) async fn receipts(&self, pseudonym: Uuid) -> Result<Vec<String>, Error> {
+        let request = GetErasureReceiptsRequest {
+            pseudonym: pseudonym.to_string(),
+        };
+        let answer = self.client.clone().get_erasure_receipts(request).await;
+        match answer {
+            Ok(answer) => Ok(answer.into_inner().receipts),
+            Err(status) if status.code() == Code::NotFound => Ok(Vec::new()),
+            Err(status) => Err(unexpected(SERVICE, &status)),
+        }
+    }
+}
+
+fn malformed() -> Error {
+    Error::UnexpectedAnswer {
+        service: SERVICE,
+        code: Code::Ok,
     }
 }
 

@@ -5,7 +5,7 @@ mod biometric;
 mod edge;
 
 pub(crate) use auth::{Auth, Revocation, VerificationState};
-pub(crate) use biometric::{Biometric, Enrolment};
+pub(crate) use biometric::{Biometric, Enrolment, SERVICE as BIOMETRIC};
 pub(crate) use edge::Edge;
 use tonic::Status;
 

@@ -3,6 +3,7 @@
 mod audit;
 mod convert;
 mod device;
+mod erasure;
 mod event;
 mod grant;
 mod holding;
@@ -13,12 +14,14 @@ mod site;
 mod subject;
 mod subscription;
 
+use mesh::custody::{Custody, CustodyApi};
 use propdev_proto::access::{
     audit_service_server::AuditServiceServer, device_service_server::DeviceServiceServer,
-    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
-    partner_service_server::PartnerServiceServer, resident_service_server::ResidentServiceServer,
-    site_service_server::SiteServiceServer, subject_service_server::SubjectServiceServer,
+    erasure_service_server::ErasureServiceServer, event_service_server::EventServiceServer,
+    grant_service_server::GrantServiceServer, holding_service_server::HoldingServiceServer,
+    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
+    resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
+    subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
 };
 use tonic::service::Routes;
@@ -31,7 +34,7 @@ struct Api {
     app: App,
 }
 
-pub(crate) fn routes(app: App, max_message: usize) -> Routes {
+pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
     let api = Api { app };
     Routes::new(OpeningServiceServer::new(api.clone()).max_decoding_message_size(max_message))
         .add_service(EventServiceServer::new(api.clone()).max_decoding_message_size(max_message))
@@ -43,5 +46,7 @@ pub(crate) fn routes(app: App, max_message: usize) -> Routes {
         .add_service(ResidentServiceServer::new(api.clone()))
         .add_service(GrantServiceServer::new(api.clone()))
         .add_service(HoldingServiceServer::new(api.clone()))
-        .add_service(SubscriptionServiceServer::new(api))
+        .add_service(SubscriptionServiceServer::new(api.clone()))
+        .add_service(ErasureServiceServer::new(api))
+        .add_service(CustodyApi::server(custody))
 }

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, id, ids, next_page, optional_id, page, time, timestamp},
+    convert::{fault, id, ids, next_page, optional_id, page, time},
+    erasure,
 };
-use crate::{app::NewResident, store::Resident};
+use crate::{app::NewResident, domain::erasure::Order, store::Resident};
 
 #[tonic::async_trait]
 impl ResidentService for Api {
@@ -95,15 +96,22 @@ impl ResidentService for Api {
         &self,
         request: Request<EraseResidentRequest>,
     ) -> Result<Response<EraseResidentResponse>, Status> {
-        let id = id("resident_id", &request.into_inner().resident_id)?;
-        let erased = self.app.erase_resident(id).await?;
-        let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        let caller = request.extensions().get::<Caller>();
+        let requested_by = caller.map_or_else(String::new, Caller::to_string);
+        let request = request.into_inner();
+        let id = id("resident_id", &request.resident_id)?;
+        let order = Order {
+            reason: erasure::reason(request.reason()),
+            requested_by,
+        };
+        let erasure = erasure::message(self.app.erase_resident(id, order).await?);
         Ok(Response::new(EraseResidentResponse {
-            erased_at: timestamp(erased.at),
-            templates: erased.templates,
-            vehicles: count(erased.counts.vehicles),
-            credentials: count(erased.counts.credentials),
-            grants: count(erased.counts.grants),
+            erased_at: erasure.erased_at,
+            templates: erasure.templates,
+            vehicles: erasure.vehicles,
+            credentials: erasure.credentials,
+            grants: erasure.grants,
+            erasure: Some(erasure),
         }))
     }
 }

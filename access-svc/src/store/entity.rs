@@ -114,7 +114,8 @@ entity!(
 );
 
 entity!(
-    /// `lookup` is the keyed hash of a plate or a credential, `sealed` the same under the resident's key.
+    /// `lookup` is the keyed hash of a plate or a credential under the key of
+    /// `lookup_epoch`, `sealed` the same under the resident's key.
     holding, "holdings", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
@@ -122,6 +123,7 @@ entity!(
         kind: i16,
         site_id: Option<Uuid>,
         lookup: Vec<u8>,
+        lookup_epoch: i64,
         sealed: Vec<u8>,
         held_from: i64,
         held_to: Option<i64>,
@@ -231,5 +233,40 @@ entity!(
         id: Uuid,
         client_id: String,
         payload: Vec<u8>,
+    }
+);
+
+entity!(
+    /// An erasure from its beginning on; it outlives the person. `subject_id`
+    /// is there until the biometric store has erased; `counts` is JSON.
+    erasure, "erasures", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        resident_id: Uuid,
+        pseudonym: Uuid,
+        subject_id: Option<Uuid>,
+        step: i16,
+        reason: i16,
+        requested_by: String,
+        replayed: bool,
+        begun_at: i64,
+        erased_at: Option<i64>,
+        counts: String,
+        epoch: Option<i64>,
+        ledger_number: Option<i64>,
+        final_at: Option<i64>,
+        biometric_final_at: Option<i64>,
+    }
+);
+
+entity!(
+    /// Compact JWS, numbered from 1 by service.
+    erasure_receipt, "erasure_receipts", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        resident_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        service: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        number: i16,
+        receipt: String,
     }
 );

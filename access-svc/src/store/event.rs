@@ -1,15 +1,18 @@
 use std::collections::HashSet;
 
 use futures::FutureExt;
-use mesh::clock::{from_micros, to_micros};
+use mesh::{
+    clock::{from_micros, to_micros},
+    db::is_postgres,
+};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
-use super::{Page, ResidentKey, Store, context, entity};
+use super::{Page, ResidentKey, Store, context, entity, resident::present};
 use crate::{
     domain::{
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
@@ -23,6 +26,19 @@ const CREDENTIAL: &str = "event credential";
 /// An event ready to be stored.
 pub(crate) struct NewEvent {
     row: entity::event::Model,
+}
+
+impl NewEvent {
+    /// An event of somebody who is erased meanwhile: as [`forget_person`] leaves
+    /// those that are stored.
+    fn forget_all_but(&mut self, residents: &HashSet<Uuid>) {
+        let row = &mut self.row;
+        if row.resident_id.is_some_and(|id| !residents.contains(&id)) {
+            row.resident_id = None;
+            row.sealed.clear();
+            row.dedupe = row.id.as_bytes().to_vec();
+        }
+    }
 }
 
 impl From<entity::event::Model> for Event {
@@ -96,12 +112,20 @@ impl Store {
         if events.is_empty() {
             return Ok(0);
         }
-        // One order everywhere, or two replicas lock each other out.
-        events.sort_by(|one, other| one.row.dedupe.cmp(&other.row.dedupe));
         self.db
             .writer
             .write(move |txn| {
                 async move {
+                    let holders: Vec<Uuid> = events
+                        .iter()
+                        .filter_map(|event| event.row.resident_id)
+                        .collect();
+                    let there = present(txn, holders).await?;
+                    for event in &mut events {
+                        event.forget_all_but(&there);
+                    }
+                    // One order everywhere, or two replicas lock each other out.
+                    events.sort_by(|one, other| one.row.dedupe.cmp(&other.row.dedupe));
                     let rows = events
                         .into_iter()
                         .map(|event| entity::event::ActiveModel::from(event.row));
@@ -205,6 +229,28 @@ impl Store {
             })
             .await
     }
+}
+
+/// Leaves of a resident's events what names nobody: neither the credential nor
+/// a hash of it, by which it could be tried. How many there are.
+pub(super) async fn forget_person(
+    txn: &impl ConnectionTrait,
+    resident: Uuid,
+) -> Result<u64, Error> {
+    use entity::event::{Column, Entity};
+    let id = if is_postgres(txn) {
+        Expr::cust("uuid_send(id)")
+    } else {
+        Expr::col(Column::Id)
+    };
+    let forgotten = Entity::update_many()
+        .col_expr(Column::ResidentId, Expr::val(Option::<Uuid>::None))
+        .col_expr(Column::Sealed, Expr::val(Vec::<u8>::new()))
+        .col_expr(Column::Dedupe, id)
+        .filter(Column::ResidentId.eq(resident))
+        .exec(txn)
+        .await?;
+    Ok(forgotten.rows_affected)
 }
 
 fn confirmation_identity(

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity};
+use super::{Page, Store, entity, resident::check_present};
 use crate::{
     domain::{decision::Grant, schedule::Window},
     error::Error,
@@ -48,6 +48,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    check_present(txn, grant.resident).await?;
                     entity::grant::Entity::insert(entity::grant::ActiveModel {
                         id: Set(grant.id),
                         resident_id: Set(grant.resident),

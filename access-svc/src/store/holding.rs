@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, ResidentKey, Store, context, entity};
+use super::{Page, ResidentKey, Sought, Store, context, entity, resident::check_present};
 use crate::{
     domain::{
         event::{CredentialKind, HoldingKind},
@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Noun},
 };
 
-const VALUE: &str = "holding value";
+pub(super) const VALUE: &str = "holding value";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Holding {
@@ -55,23 +55,6 @@ impl From<entity::holding::Model> for Holding {
 }
 
 impl Store {
-    pub(crate) fn plate_lookup(&self, plate: &Plate) -> Vec<u8> {
-        self.lookup(b"plate", &[&plate.lookup_bytes()])
-    }
-
-    pub(crate) fn credential_lookup(
-        &self,
-        partner: Uuid,
-        kind: CredentialKind,
-        id: &str,
-    ) -> Vec<u8> {
-        let kind: &[u8] = match kind {
-            CredentialKind::Key => b"key",
-            CredentialKind::Fob => b"fob",
-        };
-        self.lookup(kind, &[partner.as_bytes(), id.as_bytes()])
-    }
-
     pub(crate) async fn insert_holding(
         &self,
         resident: Uuid,
@@ -80,13 +63,8 @@ impl Store {
         held_from: Timestamp,
     ) -> Result<Holding, Error> {
         let id = Uuid::now_v7();
-        let (kind, site, lookup, value) = match &new {
-            NewHolding::Vehicle(plate) => (
-                HoldingKind::Vehicle,
-                None,
-                self.plate_lookup(plate),
-                Zeroizing::new(plate.canonical().as_bytes().to_vec()),
-            ),
+        let (kind, site, sought) = match &new {
+            NewHolding::Vehicle(plate) => (HoldingKind::Vehicle, None, Sought::plate(plate)),
             NewHolding::Credential {
                 partner,
                 kind,
@@ -95,17 +73,18 @@ impl Store {
             } => (
                 HoldingKind::from(*kind),
                 Some(*site),
-                self.credential_lookup(*partner, *kind, id),
-                Zeroizing::new(id.as_bytes().to_vec()),
+                Sought::credential(*partner, *kind, id),
             ),
         };
-        let sealed = key.0.seal(&value, &context(VALUE, id))?;
+        let epoch = self.keyring.current();
+        let sealed = key.0.seal(sought.bytes(), &context(VALUE, id))?;
         let row = entity::holding::ActiveModel {
             id: Set(id),
             resident_id: Set(resident),
             kind: Set(kind.code()),
             site_id: Set(site),
-            lookup: Set(lookup),
+            lookup: Set(sought.hash(&epoch)),
+            lookup_epoch: Set(epoch.id),
             sealed: Set(sealed),
             held_from: Set(to_micros(held_from)),
             held_to: Set(None),
@@ -114,6 +93,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    check_present(txn, resident).await?;
                     let inserted = entity::holding::Entity::insert(row);
                     inserted.exec_without_returning(txn).await?;
                     let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
@@ -130,9 +110,18 @@ impl Store {
         plate: &Plate,
         now: Timestamp,
     ) -> Result<Vec<Uuid>, Error> {
+        let sought = Sought::plate(plate);
+        let mut holders = self.holders_now(&sought, now).await?;
+        if holders.is_empty() && self.learns_epoch().await? {
+            holders = self.holders_now(&sought, now).await?;
+        }
+        Ok(holders)
+    }
+
+    async fn holders_now(&self, sought: &Sought, now: Timestamp) -> Result<Vec<Uuid>, Error> {
         use entity::holding::Column;
         let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.eq(self.plate_lookup(plate)))
+            .filter(Column::Lookup.is_in(sought.hashes(&self.keyring)))
             .filter(Column::HeldFrom.lte(to_micros(now)))
             .filter(
                 Column::HeldTo
@@ -145,15 +134,32 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.resident_id).collect())
     }
 
-    /// Who held each credential at any time, by lookup; among the sites given.
+    /// Who held each of these at any time, in their order; among the sites
+    /// given.
     pub(crate) async fn credential_holdings(
         &self,
-        lookups: Vec<Vec<u8>>,
+        sought: &[Sought],
         sites: &[Uuid],
-    ) -> Result<HashMap<Vec<u8>, Vec<Holding>>, Error> {
+    ) -> Result<Vec<Vec<Holding>>, Error> {
+        let mut found = self.holdings_of(sought, sites).await?;
+        if found.iter().any(Vec::is_empty) && self.learns_epoch().await? {
+            found = self.holdings_of(sought, sites).await?;
+        }
+        Ok(found)
+    }
+
+    async fn holdings_of(
+        &self,
+        sought: &[Sought],
+        sites: &[Uuid],
+    ) -> Result<Vec<Vec<Holding>>, Error> {
         use entity::holding::Column;
+        let hashes: Vec<Vec<Vec<u8>>> = sought
+            .iter()
+            .map(|sought| sought.hashes(&self.keyring))
+            .collect();
         let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.is_in(lookups))
+            .filter(Column::Lookup.is_in(hashes.iter().flatten().cloned()))
             .filter(Column::SiteId.is_in(sites.iter().copied()))
             .all(&self.db.read)
             .await?;
@@ -162,7 +168,28 @@ impl Store {
             let lookup = row.lookup.clone();
             found.entry(lookup).or_default().push(row.into());
         }
-        Ok(found)
+        let of = |hashes: &Vec<Vec<u8>>| -> Vec<Holding> {
+            let all = hashes.iter().filter_map(|hash| found.get(hash));
+            all.flatten().cloned().collect()
+        };
+        Ok(hashes.iter().map(of).collect())
+    }
+
+    /// Whether another replica hashes under an epoch that this one had yet to
+    /// read: what was not found may be there.
+    async fn learns_epoch(&self) -> Result<bool, Error> {
+        use entity::holding::Column;
+        let newer = entity::holding::Entity::find()
+            .select_only()
+            .column(Column::LookupEpoch)
+            .filter(Column::LookupEpoch.gt(self.keyring.current().id))
+            .into_tuple::<i64>()
+            .one(&self.db.read)
+            .await?;
+        match newer {
+            Some(epoch) => Ok(self.keyring.epoch(epoch).map(|_| true)?),
+            None => Ok(false),
+        }
     }
 
     pub(crate) async fn list_holdings(

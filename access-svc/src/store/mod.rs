@@ -1,12 +1,15 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
+mod erasure;
 mod event;
 mod evidence;
 mod grant;
 mod holding;
+mod lookup;
 pub(crate) mod migration;
 mod opening;
 mod partner;
@@ -15,16 +18,19 @@ mod site;
 mod subscription;
 
 pub(crate) use audit::AuthEvent;
+pub(crate) use custody::Records;
+pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use lookup::Sought;
 use mesh::{
     crypto::Key,
     db::Db,
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
-pub(crate) use resident::{ErasedCounts, Resident, ResidentKey};
+pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;
 use uuid::Uuid;
@@ -63,14 +69,6 @@ impl Store {
 
     pub(crate) fn keys(&self) -> &NamedKeys {
         &self.keys
-    }
-
-    /// The keyed hash by which a personal value is looked up. `kind` keeps
-    /// equal texts of different kinds apart.
-    fn lookup(&self, kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-        let mut all = vec![kind];
-        all.extend_from_slice(parts);
-        self.keyring.current().lookup.mac(&all).to_vec()
     }
 
     fn unwrap(&self, epoch: i64, wrapped: &[u8], owner: Uuid) -> Result<Key, Error> {

@@ -79,6 +79,16 @@ impl Store {
         Ok(row.map(Partner::from))
     }
 
+    pub(crate) async fn has_partners(&self) -> Result<bool, Error> {
+        let first = entity::partner::Entity::find()
+            .select_only()
+            .column(entity::partner::Column::Id)
+            .into_tuple::<Uuid>()
+            .one(&self.db.read)
+            .await?;
+        Ok(first.is_some())
+    }
+
     pub(crate) async fn list_partners(&self, page: Page) -> Result<Vec<Partner>, Error> {
         let mut query = entity::partner::Entity::find().order_by_asc(entity::partner::Column::Id);
         if let Some(after) = page.after {

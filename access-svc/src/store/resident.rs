@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::FutureExt;
 use mesh::crypto::Key;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Expr, LockType, OnConflict},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -26,14 +26,6 @@ pub(crate) struct Resident {
 
 /// A resident's own data key.
 pub(crate) struct ResidentKey(pub(super) Key);
-
-/// What an erasure destroyed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ErasedCounts {
-    pub(crate) vehicles: u64,
-    pub(crate) credentials: u64,
-    pub(crate) grants: u64,
-}
 
 impl From<&entity::resident::Model> for Resident {
     fn from(row: &entity::resident::Model) -> Self {
@@ -226,7 +218,8 @@ impl Store {
             .await
     }
 
-    /// Writes down whom a pairwise pseudonym means.
+    /// Writes down whom a pairwise pseudonym means, unless that one is erased
+    /// meanwhile.
     pub(crate) async fn remember_pseudonyms(
         &self,
         mut pseudonyms: Vec<(String, Uuid, Uuid)>,
@@ -241,8 +234,11 @@ impl Store {
             .write(move |txn| {
                 async move {
                     use entity::pseudonym::{ActiveModel, Column, Entity};
+                    let residents: Vec<Uuid> = pseudonyms.iter().map(|(.., id)| *id).collect();
+                    let there = present(txn, residents).await?;
                     let rows = pseudonyms
                         .into_iter()
+                        .filter(|(.., resident)| there.contains(resident))
                         .map(|(pseudonym, partner, resident)| ActiveModel {
                             pseudonym: Set(pseudonym),
                             partner_id: Set(partner),
@@ -277,80 +273,37 @@ impl Store {
             None => Ok(None),
         }
     }
-
-    /// Ends every right at once; the subject and the pseudonym in receipts.
-    pub(crate) async fn begin_erasure(&self, id: Uuid) -> Result<Option<(Uuid, Uuid)>, Error> {
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    use entity::resident::Column;
-                    entity::resident::Entity::update_many()
-                        .col_expr(Column::Erasing, Expr::value(true))
-                        .filter(Column::Id.eq(id))
-                        .exec(txn)
-                        .await?;
-                    let row = entity::resident::Entity::find_by_id(id).one(txn).await?;
-                    Ok(row.map(|row| (row.subject_id, row.audit_pseudonym)))
-                }
-                .boxed()
-            })
-            .await
-    }
-
-    /// Residents whose erasure a crash or an absent service left half done.
-    pub(crate) async fn unfinished_erasures(&self) -> Result<Vec<Uuid>, Error> {
-        let rows = entity::resident::Entity::find()
-            .filter(entity::resident::Column::Erasing.eq(true))
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
-    }
-
-    /// Destroys the resident's key and rows, in one commit.
-    pub(crate) async fn finish_erasure(&self, id: Uuid) -> Result<ErasedCounts, Error> {
-        self.db
-            .writer
-            .write(move |txn| async move { erase_rows(txn, id).await }.boxed())
-            .await
-    }
 }
 
-async fn erase_rows(txn: &impl ConnectionTrait, id: Uuid) -> Result<ErasedCounts, Error> {
-    use entity::{grant, holding, pseudonym, resident, resident_site, subscription};
+/// Those of them who are there and not being erased. Until the transaction
+/// ends an erasure waits: what is written for them is not written after it.
+pub(super) async fn present(
+    txn: &impl ConnectionTrait,
+    residents: Vec<Uuid>,
+) -> Result<HashSet<Uuid>, Error> {
+    use entity::resident::{Column, Entity};
+    let residents: BTreeSet<Uuid> = residents.into_iter().collect();
+    if residents.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(residents))
+        .filter(Column::Erasing.eq(false))
+        .order_by_asc(Column::Id)
+        // Gives way to everything but the row's end: rewrapping goes on.
+        .lock(LockType::KeyShare)
+        .into_tuple()
+        .all(txn)
+        .await?;
+    Ok(found.into_iter().collect())
+}
 
-    resident::Entity::delete_by_id(id).exec(txn).await?;
-    let vehicles = holding::Entity::delete_many()
-        .filter(holding::Column::ResidentId.eq(id))
-        .filter(holding::Column::Kind.eq(crate::domain::event::HoldingKind::Vehicle.code()))
-        .exec(txn)
-        .await?
-        .rows_affected;
-    let credentials = holding::Entity::delete_many()
-        .filter(holding::Column::ResidentId.eq(id))
-        .exec(txn)
-        .await?
-        .rows_affected;
-    let grants = grant::Entity::delete_many()
-        .filter(grant::Column::ResidentId.eq(id))
-        .exec(txn)
-        .await?
-        .rows_affected;
-    subscription::Entity::delete_many()
-        .filter(subscription::Column::ResidentId.eq(id))
-        .exec(txn)
-        .await?;
-    pseudonym::Entity::delete_many()
-        .filter(pseudonym::Column::ResidentId.eq(id))
-        .exec(txn)
-        .await?;
-    resident_site::Entity::delete_many()
-        .filter(resident_site::Column::ResidentId.eq(id))
-        .exec(txn)
-        .await?;
-    Ok(ErasedCounts {
-        vehicles,
-        credentials,
-        grants,
-    })
+/// Refuses what comes for somebody who is absent or being erased.
+pub(super) async fn check_present(txn: &impl ConnectionTrait, resident: Uuid) -> Result<(), Error> {
+    if present(txn, vec![resident]).await?.is_empty() {
+        return Err(Error::NotFound(Noun::Resident));
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity};
+use super::{Page, Store, entity, resident::check_present};
 use crate::{
     domain::{decision::Subscription, device::DeviceKind},
     error::Error,
@@ -41,6 +41,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    check_present(txn, put.resident).await?;
                     entity::subscription::Entity::insert(entity::subscription::ActiveModel {
                         resident_id: Set(put.resident),
                         site_id: Set(put.site),

@@ -2,6 +2,7 @@
 //! assertions, and what the audit log has yet to take.
 
 mod client;
+mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
 pub(crate) mod migration;
@@ -9,6 +10,7 @@ mod outbox;
 mod revocation;
 mod signing_key;
 
+pub(crate) use custody::Records;
 use mesh::{db::Db, keyring::Keyring};
 pub(crate) use outbox::Encoded;
 pub(crate) use revocation::{Revocation, RevokedToken};

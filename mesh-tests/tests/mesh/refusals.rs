@@ -333,6 +333,7 @@ async fn the_erased_are_strangers(mesh: Mesh) {
     let held = partner.face_token(&leaver.probe()).await;
     let request = EraseResidentRequest {
         resident_id: leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
     };
     let privacy = Operator::connect(&mesh.layout, "privacy").expect("a privacy officer");
     let erased = privacy
@@ -340,13 +341,19 @@ async fn the_erased_are_strangers(mesh: Mesh) {
         .erase_resident(request.clone())
         .await
         .expect("erased");
-    assert_eq!(erased.into_inner().templates, 1);
-    let again = privacy
-        .residents()
-        .erase_resident(request)
-        .await
-        .expect_err("nobody");
-    assert_eq!(again.code(), tonic::Code::NotFound);
+    let erased = erased.into_inner();
+    assert_eq!(erased.templates, 1);
+    let again = privacy.residents().erase_resident(request).await;
+    assert_eq!(
+        again.expect("the same").into_inner().erased_at,
+        erased.erased_at
+    );
+    let nobody = EraseResidentRequest {
+        resident_id: uuid::Uuid::nil().to_string(),
+        ..EraseResidentRequest::default()
+    };
+    let nobody = privacy.residents().erase_resident(nobody).await;
+    assert_eq!(nobody.expect_err("nobody").code(), tonic::Code::NotFound);
     assert_eq!(
         partner.open_door(DOOR, &held).await.told(),
         (403, "subject_not_recognized")

@@ -203,6 +203,7 @@ async fn the_suspended_and_the_erased_are_so_everywhere() {
     assert!(second.is_active(&token).await);
     let request = EraseResidentRequest {
         resident_id: leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
     };
     let mut residents = privacy.residents();
     residents.erase_resident(request).await.expect("erased");

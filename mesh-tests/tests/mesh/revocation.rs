@@ -105,6 +105,7 @@ async fn a_used_erased_or_suspended_subjects_token_is_inactive(mesh: Mesh) {
     let token = partner.face_token(&mesh.estate.leaver.probe()).await;
     let request = EraseResidentRequest {
         resident_id: mesh.estate.leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
     };
     privacy
         .residents()

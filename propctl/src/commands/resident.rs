@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use mesh::{Clock, SystemClock};
 use propdev_proto::{
     access::{
         self, CreateResidentRequest, EnrolFaceRequest, EnrolFaceResponse, EraseResidentRequest,
-        EraseResidentResponse, ListResidentsRequest, SetResidentStateRequest,
+        EraseResidentResponse, ErasureReason, ListResidentsRequest, SetResidentStateRequest,
         resident_service_client::ResidentServiceClient,
     },
     biometric::FaceVector,
@@ -43,6 +43,9 @@ pub(crate) enum Resident {
     /// Destroy the resident's templates, keys and personal data for good
     Erase {
         resident_id: String,
+        /// As the act of destruction names it
+        #[arg(long, value_enum, default_value_t = Reason::Requested)]
+        reason: Reason,
         /// Do not ask for the id once more
         #[arg(long)]
         yes: bool,
@@ -69,6 +72,25 @@ pub(crate) struct EnrolFace {
     /// UUID of a template to replace; without it, a new one
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     template_id: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Reason {
+    Requested,
+    ConsentWithdrawn,
+    MovedOut,
+    RetentionEnded,
+}
+
+impl From<Reason> for ErasureReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Requested => Self::Requested,
+            Reason::ConsentWithdrawn => Self::ConsentWithdrawn,
+            Reason::MovedOut => Self::MovedOut,
+            Reason::RetentionEnded => Self::RetentionEnded,
+        }
+    }
 }
 
 type Residents = ResidentServiceClient<Line>;
@@ -104,11 +126,18 @@ impl Resident {
             Self::Resume { resident_id } => {
                 set_state(&mut residents, session, resident_id, false).await
             }
-            Self::Erase { resident_id, yes } => {
+            Self::Erase {
+                resident_id,
+                reason,
+                yes,
+            } => {
                 if !yes {
                     confirm(&resident_id)?;
                 }
-                let request = EraseResidentRequest { resident_id };
+                let request = EraseResidentRequest {
+                    resident_id,
+                    reason: ErasureReason::from(reason).into(),
+                };
                 let reply = residents.erase_resident(request).await?.into_inner();
                 session.output.one(Some(&reply))
             }

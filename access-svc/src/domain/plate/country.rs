@@ -33,6 +33,10 @@ pub(super) fn find(code: &str) -> Option<&'static str> {
     Some(CODES[index])
 }
 
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    CODES.iter().copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CODES, find};

@@ -95,6 +95,11 @@ impl Plate {
         })
     }
 
+    /// What a canonical string is in each country that has plates of its form.
+    pub(crate) fn in_any_country(canonical: &str) -> impl Iterator<Item = Self> {
+        country::all().filter_map(move |code| Self::parse(canonical, code).ok())
+    }
+
     /// ISO 3166 alpha-2, upper case.
     #[must_use]
     pub fn country(&self) -> &'static str {

@@ -1,0 +1,294 @@
+use mesh::{
+    Clock, SystemClock,
+    config::{DatabaseConfig, KeyringConfig},
+    crypto::Key,
+    db,
+    shutdown::Shutdown,
+};
+use sea_orm::ActiveValue::Set;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{
+    domain::{
+        event::CredentialKind,
+        partner::{Credentials, Partner},
+        plate::Plate,
+    },
+    store::{NamedKeys, NewHolding, Resident, Store, migration::Migrator},
+};
+
+struct Place {
+    store: Store,
+    records: Records,
+    keyring: Keyring,
+    db: Db,
+    folder: TempDir,
+}
+
+async fn place() -> Place {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = KeyringConfig::at(folder.path().join("keyring.json"));
+    let keyring = Keyring::open_or_create("access-svc", &keys, &SystemClock)
+        .await
+        .expect("a keyring");
+    let config = DatabaseConfig {
+        url: format!("sqlite://{}", folder.path().join("x.db").display()),
+        max_connections: 2,
+        allow_plaintext_for_development: false,
+    };
+    let db = db::open::<Migrator>(&config, Shutdown::new())
+        .await
+        .expect("a store");
+    let named = || Key::random().expect("a key");
+    let keys = NamedKeys {
+        pseudonym: named(),
+        fingerprint: named(),
+        log: named(),
+    };
+    Place {
+        store: Store::new(db.clone(), keyring.clone(), keys),
+        records: Records::new(db.clone(), keyring.clone()),
+        keyring,
+        db,
+        folder,
+    }
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+impl Place {
+    async fn resident(&self) -> Uuid {
+        let resident = Resident {
+            id: Uuid::now_v7(),
+            subject: Uuid::new_v4(),
+            audit_pseudonym: Uuid::new_v4(),
+            suspended: false,
+        };
+        let name = Zeroizing::new("Anna Example".to_owned());
+        let sites = vec![Uuid::new_v4()];
+        self.store
+            .insert_resident(resident.clone(), name, sites, 0)
+            .await
+            .expect("a resident");
+        resident.id
+    }
+
+    async fn hold(&self, resident: Uuid, new: NewHolding) -> Uuid {
+        let key = self.store.resident_key(resident).await.expect("asked");
+        let key = key.expect("a key");
+        let holding = self.store.insert_holding(resident, &key, new, now()).await;
+        holding.expect("a holding").id
+    }
+
+    async fn partner(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        let partner = Partner {
+            id,
+            name: "p".into(),
+            token_url: "https://p.example/token".into(),
+            api_base: "https://p.example".into(),
+            door_path: String::new(),
+            barrier_path: String::new(),
+            minimal: false,
+            ca_pem: String::new(),
+            settings_version: 1,
+        };
+        let credentials = || Credentials {
+            client_id: "c".into(),
+            client_secret: Zeroizing::new("s".into()),
+        };
+        self.store
+            .insert_partner(partner, credentials(), credentials(), 0)
+            .await
+            .expect("a partner");
+        id
+    }
+
+    async fn row(&self, holding: Uuid) -> entity::holding::Model {
+        entity::holding::Entity::find_by_id(holding)
+            .one(&self.db.read)
+            .await
+            .expect("asked")
+            .expect("a row")
+    }
+
+    async fn holders(&self, plate: &Plate) -> Vec<Uuid> {
+        let later = now() + jiff::SignedDuration::from_secs(1);
+        let found = self.store.vehicle_holders(plate, later).await;
+        found.expect("asked")
+    }
+
+    async fn key_holders(&self, partner: Uuid, site: Uuid) -> Vec<Uuid> {
+        let sought = [Sought::credential(partner, CredentialKind::Key, "key-1")];
+        let found = self.store.credential_holdings(&sought, &[site]).await;
+        let found = found.expect("asked").remove(0);
+        found.into_iter().map(|holding| holding.resident).collect()
+    }
+
+    /// A new epoch, and every row under it.
+    async fn rotate(&self) {
+        let old = self.keyring.current().id;
+        self.keyring.add_epoch(now()).await.expect("an epoch");
+        while self.records.rewrap(2).await.expect("moved") > 0 {}
+        let current = self.keyring.current().id;
+        let references = self.records.references().await.expect("counted");
+        assert_eq!(references.keys().copied().collect::<Vec<_>>(), [current]);
+        self.keyring.retire_epoch(old).await.expect("retired");
+        assert_eq!(self.records.verify().await.expect("verified"), 0);
+    }
+}
+
+fn plate() -> Plate {
+    Plate::parse("A123BC77", "RU").expect("a plate")
+}
+
+#[tokio::test]
+async fn plates_and_keys_are_found_before_during_and_after_a_rotation() {
+    let place = place().await;
+    let (partner, site) = (place.partner().await, Uuid::new_v4());
+    let mut residents = Vec::new();
+    for _ in 0..3 {
+        let resident = place.resident().await;
+        place.hold(resident, NewHolding::Vehicle(plate())).await;
+        let key = NewHolding::Credential {
+            partner,
+            kind: CredentialKind::Key,
+            id: Zeroizing::new("key-1".into()),
+            site,
+        };
+        place.hold(resident, key).await;
+        residents.push(resident);
+    }
+    let all_found = async |when: &str| {
+        assert_eq!(place.holders(&plate()).await.len(), 3, "{when}");
+        assert_eq!(place.key_holders(partner, site).await.len(), 3, "{when}");
+    };
+    all_found("before").await;
+    place.keyring.add_epoch(now()).await.expect("an epoch");
+    all_found("under a new epoch").await;
+    // Some of each are under the new one then.
+    place.records.rewrap(2).await.expect("moved");
+    all_found("half way").await;
+    place.rotate().await;
+    all_found("after").await;
+    let egress = place.store.egress_settings(partner).await.expect("opens");
+    assert!(egress.is_some());
+}
+
+#[tokio::test]
+async fn another_replicas_new_epoch_is_looked_up_too() {
+    let place = place().await;
+    let resident = place.resident().await;
+    place.hold(resident, NewHolding::Vehicle(plate())).await;
+    let path = place.folder.path().join("keyring.json");
+    let other = Keyring::open("access-svc", &KeyringConfig::at(path))
+        .await
+        .expect("the same keyring");
+    other.add_epoch(now()).await.expect("an epoch");
+    let records = Records::new(place.db.clone(), other.clone());
+    while records.rewrap(10).await.expect("moved") > 0 {}
+    assert_eq!(place.holders(&plate()).await, [resident]);
+    assert_eq!(place.keyring.current().id, other.current().id);
+}
+
+#[tokio::test]
+async fn what_an_older_release_wrote_is_hashed_anew() {
+    let place = place().await;
+    let resident = place.resident().await;
+    let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
+    let key = place.store.resident_key(resident).await.expect("asked");
+    let sealed = key
+        .expect("a key")
+        .0
+        .seal(b"A123BC77", &context(VALUE, holding))
+        .expect("sealed");
+    let as_it_was = entity::holding::ActiveModel {
+        id: Set(holding),
+        sealed: Set(sealed),
+        ..Default::default()
+    };
+    entity::holding::Entity::update(as_it_was)
+        .exec(&place.db.read)
+        .await
+        .expect("written");
+    place.rotate().await;
+    assert_eq!(place.holders(&plate()).await, [resident]);
+    // The next time nothing is tried.
+    place.rotate().await;
+    assert_eq!(place.holders(&plate()).await, [resident]);
+}
+
+#[tokio::test]
+async fn a_holding_whose_owner_is_gone_leads_to_nobody_and_holds_nothing_up() {
+    let place = place().await;
+    let resident = place.resident().await;
+    let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
+    entity::resident::Entity::delete_by_id(resident)
+        .exec(&place.db.read)
+        .await
+        .expect("deleted");
+    place.rotate().await;
+    assert_eq!(place.holders(&plate()).await, Vec::<Uuid>::new());
+    assert_eq!(place.row(holding).await.lookup, holding.as_bytes());
+}
+
+#[tokio::test]
+async fn a_holding_that_does_not_open_stays_and_is_counted() {
+    let place = place().await;
+    let resident = place.resident().await;
+    let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
+    let corrupt = entity::holding::ActiveModel {
+        id: Set(holding),
+        sealed: Set(vec![1; 40]),
+        ..Default::default()
+    };
+    entity::holding::Entity::update(corrupt)
+        .exec(&place.db.read)
+        .await
+        .expect("written");
+    place.keyring.add_epoch(now()).await.expect("an epoch");
+    while place.records.rewrap(10).await.expect("moved") > 0 {}
+    let references = place.records.references().await.expect("counted");
+    assert_eq!(references.get(&1), Some(&1));
+}
+
+/// A table that is left out is lost by a restore.
+#[tokio::test]
+async fn every_table_goes_into_backups() {
+    let place = place().await;
+    let rows = place
+        .db
+        .read
+        .query_all_raw(sea_orm::Statement::from_string(
+            sea_orm::DbBackend::Sqlite,
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+        ))
+        .await
+        .expect("tables");
+    let mut there: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(0).expect("a name"))
+        .collect();
+    let custodys = [
+        "seaql_migrations",
+        "leases",
+        "backups",
+        "store_identity",
+        "named_keys",
+        "sealed_secrets",
+    ];
+    there.retain(|name| !custodys.contains(&name.as_str()));
+    there.sort();
+    let mut told: Vec<String> = place
+        .records
+        .tables()
+        .iter()
+        .map(|table| table.name().to_owned())
+        .collect();
+    told.sort();
+    assert_eq!(there, told);
+}

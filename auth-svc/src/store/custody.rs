@@ -1,0 +1,83 @@
+//! What custody is told of this store. Hashes of secrets and of assertions are
+//! made under a named key, which custody itself moves from epoch to epoch.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use mesh::{
+    custody::{
+        Custodian, CustodyError, Wrapped,
+        backup::{Table, table},
+    },
+    db::Db,
+    keyring::Keyring,
+};
+
+use super::entity::{
+    client, client_secret, outbox, revocation, signing_key, state_version, used_assertion,
+};
+
+const SIGNING_KEYS: Wrapped<signing_key::Entity> = Wrapped {
+    epoch: signing_key::Column::Epoch,
+    key: signing_key::Column::WrappedKey,
+    bound_to: signing_key::Column::Kid,
+};
+
+/// The rows of auth-svc, in the hands of custody.
+pub(crate) struct Records {
+    db: Db,
+    keyring: Keyring,
+}
+
+impl Records {
+    pub(crate) fn new(db: Db, keyring: Keyring) -> Self {
+        Self { db, keyring }
+    }
+}
+
+#[tonic::async_trait]
+impl Custodian for Records {
+    async fn references(&self) -> Result<BTreeMap<i64, u64>, CustodyError> {
+        SIGNING_KEYS.references(&self.db.read).await
+    }
+
+    async fn rewrap(&self, limit: u64) -> Result<u64, CustodyError> {
+        let keyring = self.keyring.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move { SIGNING_KEYS.rewrap(txn, &keyring, limit).await }.boxed()
+            })
+            .await
+    }
+
+    async fn verify(&self) -> Result<u64, CustodyError> {
+        SIGNING_KEYS.verify(&self.db.read, &self.keyring).await
+    }
+
+    fn tables(&self) -> Vec<Box<dyn Table>> {
+        vec![
+            Box::new(table::<state_version::Entity>().made_at_start()),
+            Box::new(
+                table::<signing_key::Entity>()
+                    .with_keys(SIGNING_KEYS)
+                    .made_at_start(),
+            ),
+            Box::new(table::<client::Entity>()),
+            Box::new(table::<client_secret::Entity>()),
+            Box::new(table::<revocation::Entity>()),
+            Box::new(table::<used_assertion::Entity>()),
+            // While there are no clients it holds what strangers tried.
+            Box::new(table::<outbox::Entity>().made_at_start()),
+        ]
+    }
+
+    /// Nobody is erased here.
+    async fn epoch_ended(&self, _: i64, _: Timestamp) -> Result<(), CustodyError> {
+        Ok(())
+    }
+}
