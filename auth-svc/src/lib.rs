@@ -17,7 +17,7 @@ use std::sync::{
 pub use config::{Config, TokenConfig};
 use mesh::{
     client::EndpointError,
-    custody::{self, Custody, CustodyApi, CustodyError},
+    custody::{self, Custody, CustodyApi, CustodyError, DiagnosisApi},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
     limit::{Faults, Limits},
@@ -145,7 +145,8 @@ pub async fn run(
         app.clone(),
     )))
     .add_service(ClientServiceServer::new(grpc::ClientApi::new(app)))
-    .add_service(CustodyApi::server(custody));
+    .add_service(CustodyApi::server(custody.clone()))
+    .add_service(DiagnosisApi::server(custody, None));
     let server = Server {
         service: SERVICE,
         config: config.server,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use config::{Config, ModelConfig};
 use mesh::{
-    custody::{self, Custody, CustodyApi, CustodyError},
+    custody::{self, Custody, CustodyApi, CustodyError, DiagnosisApi},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
     server::{MAX_MESSAGE, ServeError, Server},
@@ -126,9 +126,16 @@ pub async fn run(
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
     };
+    let counting = app.clone();
+    let routes = Routes::new(service)
+        .add_service(CustodyApi::server(custody.clone()))
+        .add_service(DiagnosisApi::server(
+            custody,
+            Some(Arc::new(move || counting.corrupt_rows() as u64)),
+        ));
     let serving = server.serve(
         listeners.server,
-        Routes::new(service).add_service(CustodyApi::server(custody)),
+        routes,
         environment.shutdown.clone(),
     );
     let loading = async {

@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 
 use crate::{
     commands::{
-        audit::Audit, client::Client, credential::Credential, dev::Dev, device::Device,
-        event::Event, grant::Grant, holding::Holding, opening::Opening, partner::Partner,
-        payment::Payment, resident::Resident, signing_key::SigningKey, site::Site, status::Status,
-        vehicle::Vehicle,
+        audit::Audit, backup::Backup, client::Client, credential::Credential, dev::Dev,
+        device::Device, doctor::Doctor, erasure::Erasure, event::Event, grant::Grant,
+        holding::Holding, keys::Keys, opening::Opening, partner::Partner, payment::Payment,
+        resident::Resident, signing_key::SigningKey, site::Site, status::Status, vehicle::Vehicle,
     },
     connection::Session,
     error::Failure,
@@ -21,6 +21,7 @@ Connection:
   --config FILE (or PROPCTL_CONFIG, or ./propctl.toml) holds
     [tls]        certificate, private_key, trust_bundle, trust_domain
     [endpoints]  auth-svc, access-svc, biometric-svc   (https://host:port)
+                 edge-rest, for doctor alone: its inside listener
   PROPCTL_TLS__CERTIFICATE, PROPCTL_ENDPOINTS__ACCESS_SVC and so on override it.
   Relative paths in the file are relative to the file.
 
@@ -124,8 +125,19 @@ pub(crate) enum Command {
     /// What was done, by whom, and how it came out
     #[command(subcommand)]
     Audit(Audit),
+    /// Key epochs of the services' stores
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Backups of the services' stores, on the services' own disks
+    #[command(subcommand)]
+    Backup(Backup),
+    /// Erasures of residents, their receipts and acts
+    #[command(subcommand)]
+    Erasure(Erasure),
     /// Whether each service answers, and what the biometric store holds
     Status(Status),
+    /// Looks for what is wrong, or soon will be; exits 1 when it finds something wrong
+    Doctor(Doctor),
 }
 
 impl Command {
@@ -148,7 +160,11 @@ impl Command {
             Self::Opening(opening) => opening.run(session).await,
             Self::Event(event) => event.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
+            Self::Keys(keys) => keys.run(session).await,
+            Self::Backup(backup) => backup.run(session).await,
+            Self::Erasure(erasure) => erasure.run(session).await,
             Self::Status(status) => status.run(session).await,
+            Self::Doctor(doctor) => doctor.run(session).await,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Endpoints {
     pub(crate) auth_svc: Option<String>,
     pub(crate) access_svc: Option<String>,
     pub(crate) biometric_svc: Option<String>,
+    /// The inside listener, for `doctor` alone.
+    pub(crate) edge_rest: Option<String>,
 }
 
 #[derive(Deserialize)]

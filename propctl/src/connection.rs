@@ -10,10 +10,12 @@ use std::{
 use http::{Request, Response};
 use mesh::{
     client::{self, MeshChannel},
+    config::TlsConfig,
+    context::CallContext,
     policy::Policy,
     tls::Credentials,
 };
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower::Service;
 
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
 pub(crate) const AUTH: &str = "auth-svc";
 pub(crate) const ACCESS: &str = "access-svc";
 pub(crate) const BIOMETRIC: &str = "biometric-svc";
+pub(crate) const EDGE: &str = "edge-rest";
 
 /// One run of propctl against the services.
 pub(crate) struct Session {
@@ -77,12 +80,22 @@ impl Session {
             AUTH => endpoints.auth_svc.as_deref(),
             ACCESS => endpoints.access_svc.as_deref(),
             BIOMETRIC => endpoints.biometric_svc.as_deref(),
+            EDGE => endpoints.edge_rest.as_deref(),
             _ => None,
         }
     }
 
     /// Nothing is dialled until the first call.
     pub(crate) fn line(&self, service: &'static str) -> Result<Line, Failure> {
+        self.line_noting(service, self.last.clone())
+    }
+
+    /// For calls beside another one, which a failure is not about.
+    pub(crate) fn side_line(&self, service: &'static str) -> Result<Line, Failure> {
+        self.line_noting(service, LastCall::default())
+    }
+
+    fn line_noting(&self, service: &'static str, last: LastCall) -> Result<Line, Failure> {
         let endpoint = self.endpoint(service).ok_or_else(|| {
             Failure::Usage(format!(
                 "endpoints.{service} is not configured in {}",
@@ -105,8 +118,23 @@ impl Session {
             channel,
             service,
             endpoint: endpoint.into(),
-            last: self.last.clone(),
+            last,
         })
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Where the operator's certificate and the trust bundle are.
+    pub(crate) fn tls(&self) -> &TlsConfig {
+        &self.config.tls
+    }
+
+    /// The refusal of the call just made, for commands that go on after it.
+    pub(crate) fn refused(&self, status: Status) -> Failure {
+        let request_id = CallContext::current().map(|context| context.request_id);
+        self.locate(status.into(), &request_id.unwrap_or_default())
     }
 
     /// Adds to a refusal which call it was, of whom, and who may make it.

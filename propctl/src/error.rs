@@ -144,7 +144,7 @@ impl CallSite {
 }
 
 /// `NOT_FOUND SITE_NOT_FOUND: no such site (name: too long)`.
-fn describe(status: &Status) -> String {
+pub(crate) fn describe(status: &Status) -> String {
     let mut text = code_name(status.code()).to_owned();
     if let Some((reason, _)) = mesh::error::reason(status) {
         text.push(' ');

@@ -1,6 +1,7 @@
 //! The operator's command line: talks gRPC to the services with the operator's
 //! own certificate.
 
+mod certificate;
 mod cli;
 mod commands;
 mod config;
@@ -11,6 +12,7 @@ mod json;
 mod moment;
 mod output;
 mod pages;
+mod services;
 mod vector_file;
 mod window;
 

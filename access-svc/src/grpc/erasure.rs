@@ -1,5 +1,5 @@
 use propdev_proto::access::{
-    Erasure as ErasureMessage, ErasureReason, ErasureReceipt, ErasureStep, GetErasureRequest,
+    Erasure as ErasureMessage, ErasureCounts, ErasureReason, ErasureReceipt, ErasureStep, GetErasureRequest,
     GetErasureResponse, ListErasuresRequest, ListErasuresResponse,
     erasure_service_server::ErasureService, get_erasure_request,
 };
@@ -105,10 +105,12 @@ pub(super) fn message(receipted: Receipted) -> ErasureMessage {
         begun_at: timestamp(erasure.begun_at),
         erased_at: erased_at.and_then(timestamp),
         final_at: final_at.and_then(timestamp),
-        templates: erasure.counts.templates,
-        vehicles: count(erasure.counts.vehicles),
-        credentials: count(erasure.counts.credentials),
-        grants: count(erasure.counts.grants),
+        counts: erased_at.map(|_| ErasureCounts {
+            templates: erasure.counts.templates,
+            vehicles: count(erasure.counts.vehicles),
+            credentials: count(erasure.counts.credentials),
+            grants: count(erasure.counts.grants),
+        }),
         receipts: receipts
             .into_iter()
             .map(|receipt| ErasureReceipt {

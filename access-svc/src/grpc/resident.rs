@@ -105,12 +105,13 @@ impl ResidentService for Api {
             requested_by,
         };
         let erasure = erasure::message(self.app.erase_resident(id, order).await?);
+        let counts = erasure.counts.unwrap_or_default();
         Ok(Response::new(EraseResidentResponse {
             erased_at: erasure.erased_at,
-            templates: erasure.templates,
-            vehicles: erasure.vehicles,
-            credentials: erasure.credentials,
-            grants: erasure.grants,
+            templates: counts.templates,
+            vehicles: counts.vehicles,
+            credentials: counts.credentials,
+            grants: counts.grants,
             erasure: Some(erasure),
         }))
     }

@@ -81,8 +81,13 @@ impl App {
         Ok(Status {
             subjects: self.parts().store.count_subjects().await?,
             counts: self.parts().matcher.counts(),
-            corrupt: self.0.corrupt.load(Ordering::Relaxed),
+            corrupt: self.corrupt_rows(),
         })
+    }
+
+    /// Rows that did not open when the index was loaded.
+    pub(crate) fn corrupt_rows(&self) -> usize {
+        self.0.corrupt.load(Ordering::Relaxed)
     }
 
     fn model(&self, name: &str) -> Result<&KnownModel, Error> {

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod config;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
+mod diagnosis;
 mod error;
 mod exclusive;
 mod grpc;
@@ -32,6 +33,7 @@ use std::{
 };
 
 pub use backup::{Backup, BackupError};
+pub use diagnosis::{CorruptRows, DiagnosisApi};
 pub use error::CustodyError;
 pub use grpc::CustodyApi;
 pub use ledger::{Ledger, LedgerError};

@@ -7,7 +7,7 @@ pub(super) struct Custody;
 
 impl MigrationName for Custody {
     fn name(&self) -> &str {
-        "m0003_custody"
+        "m0004_custody"
     }
 }
 

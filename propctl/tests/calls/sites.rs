@@ -1,28 +1,16 @@
-//! The program against a real mesh server: what it prints, how it exits.
+//! Registry calls: what is printed, how it exits.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::Mutex,
-};
+use std::sync::Mutex;
 
-use mesh::{
-    admin::Readiness,
-    config::{ServerConfig, TlsConfig},
-    policy::Policy,
-    server::Server,
-    shutdown::Shutdown,
-    tls::Credentials,
-};
-use propctl::dev::{self, Names, Validity};
 use propdev_proto::access::{
     CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse, SetLockdownRequest,
     SetLockdownResponse, Site,
     site_service_server::{SiteService, SiteServiceServer},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, service::Routes};
+
+use crate::house::{House, propctl, text};
 
 /// Sites in memory, two a page.
 #[derive(Default)]
@@ -75,101 +63,17 @@ impl SiteService for Sites {
     }
 }
 
-struct House {
-    dir: TempDir,
-    endpoint: String,
-    shutdown: Shutdown,
-}
-
-impl House {
-    async fn open() -> Self {
-        mesh::jose::install_crypto();
-        let dir = tempfile::tempdir().expect("a folder");
-        let ca = dir.path().join("ca");
-        dev::create_ca(&ca, "propdev.test").expect("a CA");
-        let house = Self {
-            dir,
-            endpoint: String::new(),
-            shutdown: Shutdown::new(),
-        };
-        let credentials = Credentials::load(house.tls("svc/access-svc"))
-            .map_err(|error| error.to_string())
-            .expect("credentials");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let readiness = Readiness::default();
-        readiness.set(true);
-        let server = Server {
-            service: "access-svc",
-            config: ServerConfig {
-                listen: address,
-                max_connection_age_s: 60,
-                drain_ms: 100,
-                max_concurrent_calls: 8,
-            },
-            credentials,
-            policy: Policy::built_in().expect("the contracts"),
-            readiness,
-        };
-        let routes = tonic::service::Routes::new(SiteServiceServer::new(Sites::default()));
-        tokio::spawn(server.serve(listener, routes, house.shutdown.clone()));
-        Self {
-            endpoint: format!("https://{address}"),
-            ..house
-        }
-    }
-
-    fn tls(&self, identity: &str) -> TlsConfig {
-        let ca = self.dir.path().join("ca");
-        let out = self.dir.path().join(identity);
-        let day = Validity::days_from_now(1);
-        let issued =
-            dev::issue_mesh(&ca, identity, &Names::default(), day, &out).expect("a certificate");
-        TlsConfig {
-            certificate: issued.certificate,
-            private_key: issued.private_key,
-            trust_bundle: ca.join(dev::CA_CERTIFICATE),
-            trust_domain: "propdev.test".into(),
-            deny_list: None,
-        }
-    }
-
-    /// Settings of an operator.
-    fn settings(&self, identity: &str) -> PathBuf {
-        let tls = self.tls(identity);
-        let path = self.dir.path().join("propctl.toml");
-        let text = format!(
-            "[tls]\ncertificate = {:?}\nprivate_key = {:?}\ntrust_bundle = \"ca/ca.crt\"\n\
-             trust_domain = \"propdev.test\"\n[endpoints]\naccess-svc = \"{}\"\n",
-            tls.certificate, tls.private_key, self.endpoint
-        );
-        std::fs::write(&path, text).expect("written");
-        path
-    }
-}
-
-/// Off the runtime's threads: the server must go on while the program runs.
-async fn propctl(settings: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_propctl"));
-    command
-        .env_clear()
-        .arg("--config")
-        .arg(settings)
-        .args(arguments);
-    tokio::task::spawn_blocking(move || command.output().expect("it runs"))
-        .await
-        .expect("it ends")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("UTF-8")
+/// With access-svc alone.
+async fn house() -> House {
+    let mut house = House::new();
+    let routes = Routes::new(SiteServiceServer::new(Sites::default()));
+    house.serve("access-svc", routes).await;
+    house
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sites_are_added_and_listed() {
-    let house = House::open().await;
+    let house = house().await;
     let settings = house.settings("operator/operator/olga");
     for name in ["North", "South", "West"] {
         let added = propctl(
@@ -193,12 +97,11 @@ async fn sites_are_added_and_listed() {
         "SITE  NAME   LOCKDOWN\ns1    North  off\n"
     );
     assert!(text(&listed.stderr).contains("--limit"));
-    house.shutdown.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_what_and_why() {
-    let house = House::open().await;
+    let house = house().await;
     let viewer = house.settings("operator/viewer/anna");
     let denied = propctl(&viewer, &["site", "add", "--name", "North"]).await;
     assert_eq!(denied.status.code(), Some(4));
@@ -227,12 +130,11 @@ async fn refusals_say_what_and_why() {
 
     let usage = propctl(&operator, &["site", "lockdown", "x", "perhaps"]).await;
     assert_eq!(usage.status.code(), Some(2));
-    house.shutdown.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_away_is_named() {
-    let mut house = House::open().await;
+    let mut house = house().await;
     let settings = house.settings("operator/viewer/anna");
     let status = propctl(&settings, &["status", "--output", "json"]).await;
     assert!(status.status.success(), "{}", text(&status.stderr));
@@ -240,10 +142,9 @@ async fn a_service_that_is_away_is_named() {
     assert_eq!(told["services"][1]["state"], "serving");
     assert_eq!(told["services"][0]["state"], "not_configured");
 
-    house.endpoint = "https://127.0.0.1:1".into();
+    house.at("access-svc", "https://127.0.0.1:1");
     let settings = house.settings("operator/viewer/anna");
     let away = propctl(&settings, &["site", "list"]).await;
     assert_eq!(away.status.code(), Some(3));
     assert!(text(&away.stderr).contains("https://127.0.0.1:1"));
-    house.shutdown.cancel();
 }

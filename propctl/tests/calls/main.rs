@@ -1,0 +1,9 @@
+//! The program against real mesh servers: what it prints, how it exits.
+
+mod custody;
+mod doctor;
+mod erasures;
+mod house;
+mod receipts;
+mod sites;
+mod store;
