@@ -14,7 +14,7 @@ mod site;
 mod subject;
 mod subscription;
 
-use mesh::custody::{Custody, CustodyApi};
+use mesh::custody::{Custody, CustodyApi, DiagnosisApi};
 use propdev_proto::access::{
     audit_service_server::AuditServiceServer, device_service_server::DeviceServiceServer,
     erasure_service_server::ErasureServiceServer, event_service_server::EventServiceServer,
@@ -48,5 +48,6 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(HoldingServiceServer::new(api.clone()))
         .add_service(SubscriptionServiceServer::new(api.clone()))
         .add_service(ErasureServiceServer::new(api))
-        .add_service(CustodyApi::server(custody))
+        .add_service(CustodyApi::server(custody.clone()))
+        .add_service(DiagnosisApi::server(custody, None))
 }
