@@ -133,11 +133,7 @@ pub async fn run(
             custody,
             Some(Arc::new(move || counting.corrupt_rows() as u64)),
         ));
-    let serving = server.serve(
-        listeners.server,
-        routes,
-        environment.shutdown.clone(),
-    );
+    let serving = server.serve(listeners.server, routes, environment.shutdown.clone());
     let loading = async {
         app.load().await?;
         member.readiness.set(true);

@@ -173,15 +173,24 @@ impl Mesh {
     /// A second edge, auth-svc and access-svc beside the first ones, on the
     /// same databases and keys; they ask each other, and share biometric-svc.
     pub async fn replicate(&mut self) -> Partner {
+        self.replicate_services(&["auth-svc", "access-svc", "edge-rest"])
+            .await;
+        let estate = &self.estate;
+        let mut partner = Partner::new(&self.layout, &estate.client_id, &estate.client_secret);
+        partner.edge = format!("https://{}", self.replica().addresses.public);
+        partner
+    }
+
+    /// Seconds of these services beside the first ones; they ask each other.
+    pub async fn replicate_services(&mut self, second: &[&'static str]) {
         let (mut sockets, addresses) = Sockets::bind().expect("sockets");
         let mut layout = self.layout.clone();
         layout.root = self.folder.path().join("replica");
         std::fs::create_dir_all(layout.root.join("config")).expect("a folder");
-        let second = ["auth-svc", "access-svc", "edge-rest"];
-        for service in second {
+        for service in second.iter().copied() {
             let file = self.layout.config_file(service);
             let mut text = std::fs::read_to_string(file).expect("a configuration");
-            for moved in second {
+            for moved in second.iter().copied() {
                 for of in [Addresses::grpc, Addresses::admin] {
                     let (old, new) = (of(&self.layout.addresses, moved), of(&addresses, moved));
                     text = text.replace(&old.to_string(), &new.to_string());
@@ -199,13 +208,7 @@ impl Mesh {
         }
         layout.addresses = addresses;
         self.replica = Some(addresses);
-        let mut waiting = layout.clone();
-        waiting.addresses = addresses;
-        wait_until_ready_of(&waiting, &second).await;
-        let estate = &self.estate;
-        let mut partner = Partner::new(&self.layout, &estate.client_id, &estate.client_secret);
-        partner.edge = format!("https://{}", addresses.public);
-        partner
+        wait_until_ready_of(&layout, second).await;
     }
 
     /// Where the second replicas are, as the first ones' layout tells it.

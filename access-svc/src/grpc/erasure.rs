@@ -1,6 +1,6 @@
 use propdev_proto::access::{
-    Erasure as ErasureMessage, ErasureCounts, ErasureReason, ErasureReceipt, ErasureStep, GetErasureRequest,
-    GetErasureResponse, ListErasuresRequest, ListErasuresResponse,
+    Erasure as ErasureMessage, ErasureCounts, ErasureReason, ErasureReceipt, ErasureStep,
+    GetErasureRequest, GetErasureResponse, ListErasuresRequest, ListErasuresResponse,
     erasure_service_server::ErasureService, get_erasure_request,
 };
 use tonic::{Request, Response, Status};

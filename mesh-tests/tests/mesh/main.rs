@@ -25,6 +25,7 @@ mod rotation;
 mod signing_keys;
 mod startup;
 mod telemetry;
+mod templates;
 mod token_audit;
 mod transport;
 mod webhooks;

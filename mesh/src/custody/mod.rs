@@ -4,9 +4,9 @@
 
 pub mod backup;
 pub mod config;
+mod diagnosis;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
-mod diagnosis;
 mod error;
 mod exclusive;
 mod grpc;

@@ -76,9 +76,7 @@ impl Which {
 
 async fn get(session: &Session, whom: Whom) -> Result<access::Erasure, Failure> {
     let mut erasures = Erasures::new(session.access()?);
-    let request = GetErasureRequest {
-        whom: Some(whom),
-    };
+    let request = GetErasureRequest { whom: Some(whom) };
     let reply = erasures.get_erasure(request).await?.into_inner();
     reply
         .erasure

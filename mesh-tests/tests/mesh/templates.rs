@@ -1,0 +1,169 @@
+//! Templates: kept, followed by every replica, renewed and forgotten.
+
+use devmesh::{estate::MODEL, layout::Layout, operator::Operator};
+use mesh::{policy::Policy, tls::Credentials};
+use mesh_tests::{Database, Mesh, on_both_databases};
+use propctl::dev::{self, Names, Validity};
+use propdev_proto::{
+    access::EraseResidentRequest,
+    biometric::{
+        FaceVector, ForgetModelRequest, GetStatusRequest, IdentifyRequest, IdentifyResponse,
+        RenewRotationRequest, biometric_service_client::BiometricServiceClient,
+        identify_response::Outcome,
+    },
+};
+use sea_orm::ConnectionTrait;
+use tonic::{Code, Status};
+
+use crate::{database, eventually};
+
+const BIOMETRIC: &str = "biometric-svc";
+
+on_both_databases!(
+    a_renewed_rotation_knows_the_same_people,
+    damaged_rows_are_left_out_and_counted,
+    models_are_forgotten_once_nobody_serves_them,
+);
+
+/// biometric-svc as auth-svc asks it, at the addresses of the layout.
+fn asked(layout: &Layout) -> BiometricServiceClient<mesh::client::MeshChannel> {
+    let folder = layout.root.join("callers").join("auth-svc-of-the-test");
+    let validity = Validity::days_from_now(1);
+    let names = Names::default();
+    dev::issue_mesh(&layout.pki(), "svc/auth-svc", &names, validity, &folder)
+        .expect("a certificate");
+    let credentials = Credentials::load(layout.tls(&folder)).expect("credentials");
+    let policy = Policy::built_in().expect("contracts");
+    let endpoint = format!("https://{}", layout.addresses.grpc(BIOMETRIC));
+    let channel = mesh::client::connect(BIOMETRIC, &endpoint, credentials, policy);
+    BiometricServiceClient::new(channel.expect("a channel"))
+}
+
+async fn identify(layout: &Layout, site: &str, probe: &[f32]) -> Result<IdentifyResponse, Status> {
+    let request = IdentifyRequest {
+        face: Some(FaceVector {
+            model: MODEL.into(),
+            values: probe.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        }),
+        gallery_ids: vec![site.into()],
+    };
+    let answer = asked(layout).identify(request).await?;
+    Ok(answer.into_inner())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_follow_each_other() {
+    let mut mesh = Mesh::start(Database::Postgres).await;
+    mesh.replicate_services(&[BIOMETRIC]).await;
+    let (first, second) = (mesh.layout.clone(), mesh.replica());
+    let (site, leaver) = (mesh.estate.site_id.clone(), mesh.estate.leaver.clone());
+    let at_second = async |probe: Vec<f32>| {
+        let found = identify(&second, &site, &probe).await.expect("an answer");
+        found.outcome()
+    };
+    // What was there when it started.
+    assert_eq!(at_second(leaver.probe()).await, Outcome::Match);
+    // What is enrolled at the first one later.
+    let enrolled = devmesh::estate::populate(&first, &mesh.estate, 1).await;
+    let newcomer = &enrolled.expect("enrolled")[0];
+    eventually("the second one knows the newcomer", async || {
+        at_second(newcomer.probe()).await == Outcome::Match
+    })
+    .await;
+    // Erased means erased everywhere: the answer waits for the other one.
+    let privacy = Operator::connect(&first, "privacy").expect("an operator");
+    let request = EraseResidentRequest {
+        resident_id: leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
+    };
+    privacy
+        .residents()
+        .erase_resident(request)
+        .await
+        .expect("erased");
+    assert_eq!(at_second(leaver.probe()).await, Outcome::Nobody);
+    // A rotation is not drawn anew under another replica's feet.
+    let request = RenewRotationRequest {
+        model: MODEL.into(),
+    };
+    let refused = privacy.biometric().renew_rotation(request).await;
+    assert_eq!(
+        refused.expect_err("refused").code(),
+        Code::FailedPrecondition
+    );
+}
+
+async fn a_renewed_rotation_knows_the_same_people(mut mesh: Mesh) {
+    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
+    let request = RenewRotationRequest {
+        model: MODEL.into(),
+    };
+    let renewed = privacy.biometric().renew_rotation(request).await;
+    assert_eq!(renewed.expect("renewed").into_inner().renewals, 1);
+    // It drains by itself, to start over.
+    mesh.stop(BIOMETRIC).await;
+    mesh.restart(BIOMETRIC).await;
+    let site = &mesh.estate.site_id;
+    let found = identify(&mesh.layout, site, &mesh.estate.resident.probe()).await;
+    assert_eq!(found.expect("an answer").outcome(), Outcome::Match);
+    let stranger = devmesh::estate::probe(mesh.estate.stranger);
+    let found = identify(&mesh.layout, site, &stranger).await;
+    assert_eq!(found.expect("an answer").outcome(), Outcome::Nobody);
+    let db = database(&mesh.layout, BIOMETRIC).await;
+    let numbers = db
+        .query_all_raw(sea_orm::Statement::from_string(
+            db.get_database_backend(),
+            "SELECT DISTINCT number FROM rotations UNION SELECT DISTINCT rotation FROM templates",
+        ))
+        .await
+        .expect("rows");
+    assert_eq!(numbers.len(), 1, "the old rotation is gone");
+    db.close().await.expect("closed");
+}
+
+async fn damaged_rows_are_left_out_and_counted(mut mesh: Mesh) {
+    mesh.stop(BIOMETRIC).await;
+    let db = database(&mesh.layout, BIOMETRIC).await;
+    db.execute_unprepared(
+        "UPDATE templates SET sealed = consent_sealed WHERE id = (SELECT MIN(id) FROM templates)",
+    )
+    .await
+    .expect("damaged");
+    db.close().await.expect("closed");
+    mesh.restart(BIOMETRIC).await;
+    let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
+    let status = viewer.biometric().get_status(GetStatusRequest {}).await;
+    let status = status.expect("a status").into_inner();
+    assert_eq!(status.corrupt_rows, 1);
+    assert!(status.templates >= 2, "{status:?}");
+}
+
+async fn models_are_forgotten_once_nobody_serves_them(mut mesh: Mesh) {
+    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
+    let request = ForgetModelRequest {
+        name: MODEL.into(),
+        version: "1".into(),
+    };
+    let served = privacy.biometric().forget_model(request.clone()).await;
+    assert_eq!(served.expect_err("served").code(), Code::FailedPrecondition);
+
+    mesh.stop(BIOMETRIC).await;
+    let file = mesh.layout.config_file(BIOMETRIC);
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    let model = "[[models]]\nname = \"arcface-r200\"\nversion = \"1\"\ndimension = 512\n\
+                 threshold = 0.45\nmargin = 0.05\n";
+    std::fs::write(&file, format!("{text}{model}")).expect("written");
+    mesh.restart(BIOMETRIC).await;
+    let status = privacy.biometric().get_status(GetStatusRequest {}).await;
+    let status = status.expect("a status").into_inner();
+    assert!(status.models.iter().all(|model| !model.served));
+    let sleeping: u64 = status.models.iter().map(|model| model.templates).sum();
+    assert!(sleeping >= 3);
+    let forgotten = privacy.biometric().forget_model(request).await;
+    assert_eq!(
+        forgotten.expect("forgotten").into_inner().templates,
+        sleeping
+    );
+    let status = privacy.biometric().get_status(GetStatusRequest {}).await;
+    assert!(status.expect("a status").into_inner().models.is_empty());
+}
