@@ -55,6 +55,7 @@ lint: ## rustfmt, clippy, buf, cargo-deny, the chart, paths in the docs
 	scripts/tools.sh buf cargo-deny
 	.tools/bin/buf lint
 	PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) deny check bans licenses sources
+	@echo "skipped: cargo deny check advisories: their database comes over the network and from no package registry"
 	scripts/lint-chart.sh
 	scripts/lint-docs.py --self-test
 	scripts/lint-docs.py

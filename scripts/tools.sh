@@ -59,6 +59,31 @@ npm_packages() {
   (cd "$2" && npm ci --ignore-scripts --loglevel=error >/dev/null)
 }
 
+# need_node <least>: .tools/bin/node is the machine's own, or where that is older
+# (Debian 12 has 18) one that comes as a package.
+need_node() {
+  local key arch program
+  need_npm
+  mkdir -p "$tools/bin"
+  if at_least "$(node --version)" "v$1"; then
+    ln -sfn "$(command -v node)" "$tools/bin/node"
+    return
+  fi
+  case $(uname -sm) in
+    "Linux x86_64") arch=x64 ;;
+    "Linux aarch64") arch=arm64 ;;
+    *) die "please install Node.js $1 or newer (https://nodejs.org): this is $(node --version)" ;;
+  esac
+  key=$(digest "$pins/node/package-lock.json")
+  program=node/node_modules/node-linux-$arch/bin/node
+  if ! fresh node "$key" "$tools/$program"; then
+    npm_packages "$pins/node" "$tools/node"
+    stamp node "$key"
+    say "Node.js $("$tools/$program" --version)"
+  fi
+  ln -sfn "../$program" "$tools/bin/node"
+}
+
 # python_packages <requirements> <into>: a virtual environment of them.
 python_packages() {
   rm -rf "$2"
@@ -160,11 +185,10 @@ install_oauth_python() {
 
 # The program is copied: Node looks for packages beside the file it runs.
 install_oauth_node() {
-  local key least=20.18.1
+  local key
+  need_node 20.18.1
   key=$(digest "$ecosystems/node"/{package-lock.json,package.json,oauth.js})
   fresh oauth-node "$key" "$tools/oauth-node/oauth.js" && return
-  need_npm
-  at_least "$(node --version)" "v$least" || die "please install Node.js $least or newer (https://nodejs.org): this is $(node --version)"
   npm_packages "$ecosystems/node" "$tools/oauth-node"
   install -m 755 "$ecosystems/node/oauth.js" "$tools/oauth-node/oauth.js"
   stamp oauth-node "$key"
@@ -198,11 +222,10 @@ install_testssl() {
 # The program is copied, as for oauth-node. It supports Node.js from 22 on, and
 # runs on 20 with a warning.
 install_bench_oidc_provider() {
-  local key least=20.20.2
+  local key
+  need_node 20.20.2
   key=$(digest "$peers/oidc-provider"/{package-lock.json,package.json,server.js})
   fresh bench-oidc-provider "$key" "$tools/bench-oidc-provider/server.js" && return
-  need_npm
-  at_least "$(node --version)" "v$least" || die "please install Node.js $least or newer (https://nodejs.org): this is $(node --version)"
   npm_packages "$peers/oidc-provider" "$tools/bench-oidc-provider"
   install -m 755 "$peers/oidc-provider/server.js" "$tools/bench-oidc-provider/server.js"
   stamp bench-oidc-provider "$key"

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("client authentication failed")]
     InvalidClient,
     #[error("nobody was recognised, or the evidence cannot be used")]
-    InvalidGrant,
+    InvalidGrant(Unrecognised),
     #[error("the client may not offer this evidence")]
     UnauthorizedClient,
     #[error("only client_credentials is supported")]
@@ -54,13 +54,33 @@ pub enum Error {
     Write(#[from] WriteError),
 }
 
+/// Why evidence names nobody: the audit knows, the client does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrecognised {
+    Unknown,
+    Ambiguous,
+    Stale,
+    Replayed,
+}
+
 impl Error {
+    /// For the audit; empty where the code says all.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            Self::InvalidGrant(Unrecognised::Unknown) => "unknown",
+            Self::InvalidGrant(Unrecognised::Ambiguous) => "ambiguous",
+            Self::InvalidGrant(Unrecognised::Stale) => "stale",
+            Self::InvalidGrant(Unrecognised::Replayed) => "replayed",
+            _ => "",
+        }
+    }
+
     /// RFC 6749 section 5.2's word for a refusal; none for a failure of ours.
     pub(crate) fn oauth_code(&self) -> Option<&'static str> {
         Some(match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidClient => "invalid_client",
-            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
@@ -76,7 +96,7 @@ impl From<Error> for Status {
         let (code, reason) = match error {
             Error::InvalidRequest(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
             Error::InvalidClient => (Code::Unauthenticated, "INVALID_CLIENT"),
-            Error::InvalidGrant => (Code::FailedPrecondition, "INVALID_GRANT"),
+            Error::InvalidGrant(_) => (Code::FailedPrecondition, "INVALID_GRANT"),
             Error::UnauthorizedClient => (Code::PermissionDenied, "UNAUTHORIZED_CLIENT"),
             Error::UnsupportedGrantType => (Code::InvalidArgument, "UNSUPPORTED_GRANT_TYPE"),
             Error::InvalidScope => (Code::InvalidArgument, "INVALID_SCOPE"),

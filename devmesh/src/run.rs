@@ -22,6 +22,7 @@ pub(crate) const ENV_FILE: &str = "mesh.env";
 pub(crate) const ESTATE_FILE: &str = "estate.json";
 /// The folder of the running mesh, made anew at each start.
 pub(crate) const RUN: &str = "run";
+const FLOWS: &str = include_str!("flows.sh");
 
 pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
     let shutdown = mesh::shutdown::on_signals()?;
@@ -39,8 +40,10 @@ pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
     let result = async {
         processes.wait_until_ready().await?;
         let estate = estate::seed(&layout).await?;
-        publish(&folder, &layout, &estate)?;
+        write_files(&folder, &layout, &estate)?;
         tell(&folder, &layout);
+        // Last of all: who finds it finds everything else.
+        publish(&folder, &layout, &estate)?;
         loop {
             processes.check_alive()?;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -67,8 +70,8 @@ fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::File { path, source }
 }
 
-/// The files of a running mesh; `mesh.env` last.
-fn publish(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error> {
+/// The files of a running mesh, but for `mesh.env`.
+fn write_files(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(estate)
         .map_err(|error| Error::Unexpected(error.to_string()))?;
     write_whole(&layout.root.join(ESTATE_FILE), json.as_bytes())?;
@@ -78,7 +81,11 @@ fn publish(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error>
     let faces = face::Files::of(folder);
     face::write(&faces.face, estate.resident.identity)?;
     face::write(&faces.unknown, estate.stranger)?;
-    face::write(&faces.unpaid, estate.unpaid.identity)?;
+    face::write(&faces.unpaid, estate.unpaid.identity)
+}
+
+fn publish(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error> {
+    let faces = face::Files::of(folder);
     let path = |path: &PathBuf| path.display().to_string();
     let lines = [
         ("EDGE_URL", layout.edge_url()),
@@ -110,23 +117,15 @@ fn publish(folder: &Path, layout: &Layout, estate: &Estate) -> Result<(), Error>
 
 #[expect(clippy::print_stdout, reason = "what the user of a running mesh reads")]
 fn tell(folder: &Path, layout: &Layout) {
-    let env = folder.join(ENV_FILE);
-    let propctl = folder.join("propctl.toml");
     println!(
         "The mesh is running.\n\n  \
          edge       {edge}\n  \
          partner    {partner} (/_sim/commands: what its gateway received)\n  \
          auth-svc   {auth}\n  access-svc {access}\n  biometric  {biometric}\n  \
          logs       {logs}\n\n\
-         Load its addresses and secrets:\n\n  set -a; . {env}; set +a\n\n\
-         A token by face, then the door:\n\n  \
-         printf '{{\"grant_type\":\"client_credentials\",\"face_model\":\"%s\",\"face_vector\":%s}}' \"$FACE_MODEL\" \"$(cat \"$FACE_FILE\")\" |\n    \
-         curl -s --cacert \"$EDGE_CA\" -u \"$CLIENT_ID:$CLIENT_SECRET\" -H 'Content-Type: application/json' --data-binary @- \"$EDGE_URL/oauth2/token\"\n  \
-         curl -s --cacert \"$EDGE_CA\" -X POST -H \"Authorization: Bearer $TOKEN\" \"$EDGE_URL/v1/doors/$DOOR_ID/open\"\n\n\
-         A token by plate, then the barrier:\n\n  \
-         curl -s --cacert \"$EDGE_CA\" -u \"$CLIENT_ID:$CLIENT_SECRET\" -d grant_type=client_credentials --data-urlencode \"plate=$PLATE\" \"$EDGE_URL/oauth2/token\"\n  \
-         curl -s --cacert \"$EDGE_CA\" -X POST -H \"Authorization: Bearer $TOKEN\" \"$EDGE_URL/v1/barriers/$BARRIER_ID/open\"\n\n\
-         A fresh picture for each try: make face. The operator's side:\n\n  \
+         Its addresses and secrets, and the six flows, for another shell:\n\n\
+         set -a; . {env}; set +a\n{FLOWS}\n\
+         The operator's side:\n\n\
          {binary} --config {propctl} opening list\n\n\
          Ctrl-C stops all of it.",
         edge = layout.edge_url(),
@@ -135,12 +134,12 @@ fn tell(folder: &Path, layout: &Layout) {
         access = layout.addresses.grpc("access-svc"),
         biometric = layout.addresses.grpc("biometric-svc"),
         logs = layout.root.join("logs").display(),
-        env = env.display(),
+        env = folder.join(ENV_FILE).display(),
         binary = built_binaries()
             .unwrap_or_default()
             .join("propctl")
             .display(),
-        propctl = propctl.display(),
+        propctl = folder.join("propctl.toml").display(),
     );
     let _ = std::io::stdout().flush();
 }

@@ -96,7 +96,16 @@ impl Sim {
 
     /// Every command received, in order.
     pub async fn commands(&self) -> Result<Vec<Value>, Error> {
-        let url = format!("{}/_sim/commands", self.base);
+        self.received("commands").await
+    }
+
+    /// Every request for a token that was received, without its credentials.
+    pub async fn token_requests(&self) -> Result<Vec<Value>, Error> {
+        self.received("token-requests").await
+    }
+
+    async fn received(&self, what: &str) -> Result<Vec<Value>, Error> {
+        let url = format!("{}/_sim/{what}", self.base);
         let answer = self.http.get(url).send().await?.error_for_status()?;
         Ok(answer.json().await?)
     }

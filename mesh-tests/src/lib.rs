@@ -30,6 +30,7 @@ pub use outsider::{NO_MESSAGE, Outsider, issue_as};
 pub use partner::{Answer, Partner};
 pub use processes::ProcessMesh;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,14 @@ pub struct Mesh {
     /// What the services take for the time.
     pub clock: Arc<ShiftedClock>,
     replica: Option<Addresses>,
-    shutdowns: Vec<(&'static str, Shutdown)>,
+    running: Vec<Running>,
+}
+
+/// A program inside the test, until it is told to end.
+struct Running {
+    name: &'static str,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
 }
 
 /// One server for all tests of a program.
@@ -81,23 +89,29 @@ impl Mesh {
             let text = std::fs::read_to_string(&file).expect("a configuration");
             std::fs::write(file, edit(service, text)).expect("written");
         }
-        let mut shutdowns = Vec::new();
+        let mut running = Vec::new();
         let clock = Arc::new(ShiftedClock::default());
 
         let simulator = partner_sim::config::load(&layout.config_file("partner-sim"))
             .expect("the simulator's configuration");
         let shutdown = Shutdown::new();
         let listener = sockets.simulator.try_clone().expect("a socket");
-        tokio::spawn(partner_sim::run(simulator, listener, shutdown.clone()));
-        shutdowns.push(("partner-sim", shutdown));
+        let serving = partner_sim::run(simulator, listener, shutdown.clone());
+        running.push(Running {
+            name: "partner-sim",
+            shutdown,
+            task: tokio::spawn(async move {
+                let _ = serving.await;
+            }),
+        });
 
         for service in devmesh::layout::SERVICES {
             let (grpc, admin) = sockets.take(service).expect("sockets");
             let public = (service == edge_rest::SERVICE)
                 .then(|| sockets.public.try_clone().expect("a socket"));
             let environment = environment(&clock);
-            shutdowns.push((service, environment.shutdown.clone()));
-            start_service(service, &layout, grpc, admin, public, environment);
+            let started = start_service(service, &layout, grpc, admin, public, environment);
+            running.push(started);
         }
         wait_until_ready(&layout).await;
         let estate = estate::seed(&layout).await.expect("an estate");
@@ -108,7 +122,7 @@ impl Mesh {
             folder,
             clock,
             replica: None,
-            shutdowns,
+            running,
         }
     }
 
@@ -133,15 +147,15 @@ impl Mesh {
 
     /// Ends one service; the others go on.
     pub async fn stop(&mut self, service: &str) {
-        for (name, shutdown) in &self.shutdowns {
-            if *name == service {
-                shutdown.cancel();
-            }
-        }
-        self.shutdowns.retain(|(name, _)| *name != service);
-        let address = self.layout.addresses.grpc(service);
-        while tokio::net::TcpStream::connect(address).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        let (ended, others) = self
+            .running
+            .drain(..)
+            .partition(|running| running.name == service);
+        self.running = others;
+        let ended: Vec<Running> = ended;
+        for running in ended {
+            running.shutdown.cancel();
+            running.task.await.expect("an orderly end");
         }
     }
 
@@ -151,8 +165,8 @@ impl Mesh {
         let grpc = bind(self.layout.addresses.grpc(service));
         let admin = bind(self.layout.addresses.admin(service));
         let environment = environment(&self.clock);
-        self.shutdowns.push((service, environment.shutdown.clone()));
-        start_service(service, &self.layout, grpc, admin, None, environment);
+        let started = start_service(service, &self.layout, grpc, admin, None, environment);
+        self.running.push(started);
         wait_until_ready(&self.layout).await;
     }
 
@@ -180,8 +194,8 @@ impl Mesh {
             let public = (service == edge_rest::SERVICE)
                 .then(|| sockets.public.try_clone().expect("a socket"));
             let environment = environment(&self.clock);
-            self.shutdowns.push((service, environment.shutdown.clone()));
-            start_service(service, &layout, grpc, admin, public, environment);
+            let started = start_service(service, &layout, grpc, admin, public, environment);
+            self.running.push(started);
         }
         layout.addresses = addresses;
         self.replica = Some(addresses);
@@ -212,8 +226,8 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        for (_, shutdown) in &self.shutdowns {
-            shutdown.cancel();
+        for running in &self.running {
+            running.shutdown.cancel();
         }
     }
 }
@@ -232,10 +246,11 @@ fn start_service(
     admin: TcpListener,
     public: Option<TcpListener>,
     environment: Environment,
-) {
+) -> Running {
+    let shutdown = environment.shutdown.clone();
     let file = layout.config_file(service);
     let (server, admin) = (listener(grpc), listener(admin));
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let result = match service {
             auth_svc::SERVICE => {
                 let listeners = auth_svc::Listeners { server, admin };
@@ -263,6 +278,11 @@ fn start_service(
             panic!("{service}: {error}");
         }
     });
+    Running {
+        name: service,
+        shutdown,
+        task,
+    }
 }
 
 fn told<E: std::fmt::Display>(result: Result<(), E>) -> Result<(), String> {

@@ -8,13 +8,19 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{App, behaviour::Behaviour, config::PartnerConfig, state::Command};
+use crate::{
+    App,
+    behaviour::Behaviour,
+    config::PartnerConfig,
+    state::{Command, TokenRequest},
+};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/_sim/behaviour", put(set_behaviour).get(behaviour))
         .route("/_sim/commands", get(commands).delete(clear))
+        .route("/_sim/token-requests", get(token_requests))
         .route("/_sim/stats", get(stats))
         .route("/_sim/partners/{name}", put(put_partner))
 }
@@ -30,6 +36,10 @@ async fn behaviour(State(app): State<App>) -> Json<Behaviour> {
 
 async fn commands(State(app): State<App>) -> Json<Vec<Command>> {
     Json(app.shared.lock().commands.clone())
+}
+
+async fn token_requests(State(app): State<App>) -> Json<Vec<TokenRequest>> {
+    Json(app.shared.lock().token_requests.clone())
 }
 
 async fn clear(State(app): State<App>) -> StatusCode {

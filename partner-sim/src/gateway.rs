@@ -1,7 +1,7 @@
 //! The partner's gateway: takes commands, and refuses what a careful partner
 //! would refuse.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json, Router,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     App,
     behaviour::{HANG, Mode},
-    state::{Command, DeviceKind, State as SimState},
+    state::{Command, DeviceKind, State as SimState, shown},
 };
 
 pub(crate) fn routes() -> Router<App> {
@@ -149,14 +149,6 @@ fn describe(
         .as_ref()
         .and_then(|time| time.parse::<Timestamp>().ok())
         .is_some_and(|expiry| now > expiry);
-    let shown: HashMap<String, String> = headers
-        .iter()
-        .filter(|(name, _)| *name != header::AUTHORIZATION)
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.to_string(), value)
-        })
-        .collect();
     Command {
         partner: partner.unwrap_or_default().to_owned(),
         device_id: device.to_owned(),
@@ -170,6 +162,6 @@ fn describe(
         duplicate: false,
         status: 0,
         body,
-        headers: shown,
+        headers: shown(headers),
     }
 }

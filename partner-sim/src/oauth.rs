@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::{
-    Form, Json, Router,
+    Json, Router,
+    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -11,14 +12,13 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
-use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     App,
     behaviour::{HANG, Mode},
-    state::Token,
+    state::{Token, TokenRequest, shown},
 };
 
 const LIFETIME_S: i64 = 300;
@@ -27,17 +27,15 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/oauth2/token", post(token))
 }
 
-#[derive(Deserialize)]
-struct TokenRequest {
-    grant_type: String,
-}
-
-async fn token(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
-) -> Response {
-    let behaviour = app.shared.lock().behaviour;
+async fn token(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let behaviour = {
+        let mut state = app.shared.lock();
+        state.token_requests.push(TokenRequest {
+            headers: shown(&headers),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
+        state.behaviour
+    };
     match behaviour.token_mode {
         Mode::Ok | Mode::UnauthorizedOnce => {}
         Mode::Slow => tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await,
@@ -45,7 +43,9 @@ async fn token(
         Mode::Down => return fault(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         Mode::Refuse => return fault(StatusCode::BAD_REQUEST, "unauthorized_client"),
     }
-    if request.grant_type != "client_credentials" {
+    let wanted = url::form_urlencoded::parse(&body)
+        .any(|(name, value)| name == "grant_type" && value == "client_credentials");
+    if !wanted {
         return fault(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
     let Some((id, secret)) = basic(&headers) else {

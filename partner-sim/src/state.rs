@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -38,6 +39,25 @@ pub(crate) struct Command {
     pub(crate) headers: HashMap<String, String>,
 }
 
+/// A request for a token as it was received, without its credentials.
+#[derive(Clone, Serialize)]
+pub(crate) struct TokenRequest {
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// Headers that may be shown: all but the credentials.
+pub(crate) fn shown(headers: &HeaderMap) -> HashMap<String, String> {
+    headers
+        .iter()
+        .filter(|(name, _)| *name != header::AUTHORIZATION)
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), value)
+        })
+        .collect()
+}
+
 /// A bearer token of one of the mesh's clients.
 pub(crate) struct Token {
     pub(crate) partner: String,
@@ -51,6 +71,7 @@ pub(crate) struct State {
     pub(crate) behaviour: Behaviour,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) commands: Vec<Command>,
+    pub(crate) token_requests: Vec<TokenRequest>,
     pub(crate) tokens_issued: u64,
 }
 

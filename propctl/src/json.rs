@@ -104,6 +104,7 @@ mod tests {
             checks: vec![Check {
                 name: "grant".into(),
                 passed: false,
+                cause: String::new(),
             }],
             ..Opening::default()
         };
@@ -120,7 +121,7 @@ mod tests {
                 "means": "",
                 "audit_pseudonym": "",
                 "client_id": "",
-                "checks": [{"name": "grant", "passed": false}],
+                "checks": [{"name": "grant", "passed": false, "cause": ""}],
             })
         );
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{App, subject::use_key};
 use crate::{
     domain::{
-        decision::{self, Facts, ResidentFacts},
+        decision::{self, Facts, ResidentFacts, Unrecognised},
         device::{Device, DeviceKind, Means},
         opening::{Command, CommandStatus, Opening},
         plate::Plate,
@@ -24,6 +24,9 @@ use crate::{
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
 const EVIDENCE_AGE: SignedDuration = SignedDuration::from_secs(30);
+/// How long after its expiry a command's outcome may still come: the edge waits
+/// a second for the partner's answer, which has then to be stored.
+const ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(2);
 /// How often a repeat looks whether the first request has ended.
 const POLL: Duration = Duration::from_millis(25);
 /// Kept back from the deadline, to answer `in_progress` in time.
@@ -70,8 +73,18 @@ enum Settled {
 
 /// Who was recognised, and what the recognition uses up.
 struct Recognised {
-    resident: Option<Resident>,
+    resident: Result<Resident, Unrecognised>,
     use_key: Option<String>,
+}
+
+impl Recognised {
+    /// Evidence that is of no use, so that nothing is used up.
+    fn nobody(cause: Unrecognised) -> Self {
+        Self {
+            resident: Err(cause),
+            use_key: None,
+        }
+    }
 }
 
 impl App {
@@ -124,7 +137,7 @@ impl App {
         Err(Error::InProgress)
     }
 
-    /// The first answer of this key, once it is there.
+    /// The first answer of this key, once it is there, and for ever after.
     async fn repeat(&self, idempotency: &Idempotency) -> Result<Option<Opened>, Error> {
         let store = &self.parts.store;
         let Some((fingerprint, id)) = store.idempotency(&idempotency.key).await? else {
@@ -138,13 +151,16 @@ impl App {
                 .opening(id)
                 .await?
                 .ok_or(Error::Corrupt("idempotency key"))?;
-            let pending = opening.command.as_ref().is_some_and(|command| {
-                command.status == CommandStatus::Pending
-                    && self.parts.clock.now() < command.expires_at
-            });
-            if !pending {
+            let awaited = opening.command.as_ref().filter(|c| c.answered.is_none());
+            let answer = match awaited.map(|command| command.expires_at + ANSWER_GRACE) {
+                None => Some(opening),
+                Some(end) if self.parts.clock.now() < end => None,
+                // The first request is gone: this becomes the first answer.
+                Some(_) => Some(store.record_outcome(id, CommandStatus::Unknown).await?),
+            };
+            if let Some(opening) = answer {
                 return Ok(Some(Opened {
-                    opening,
+                    opening: opening.into_answered(),
                     replayed: true,
                 }));
             }
@@ -193,7 +209,7 @@ impl App {
                 .resident_by_pseudonym(&subject.pseudonym, bearer.partner)
                 .await?;
             return Ok(Recognised {
-                resident,
+                resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
             });
         }
@@ -207,7 +223,10 @@ impl App {
                     .map_err(|error| Error::InvalidPlate(error.to_string()))?;
                 let resident = self.holder_of(&plate, &[device.site]).await?;
                 Ok(Recognised {
-                    resident: resident.filter(|_| fresh),
+                    resident: match resident {
+                        _ if !fresh => Err(Unrecognised::Stale),
+                        resident => resident.ok_or(Unrecognised::Unknown),
+                    },
                     use_key: None,
                 })
             }
@@ -238,30 +257,32 @@ impl App {
                 at: self.parts.clock.now(),
             })
             .await?;
-        let usable = match seen {
-            Seen::Usable(id) => {
-                let key = use_key("", Some(&id.to_string()));
-                store.used_by(&key).await?.is_none().then_some(key)
+        let key = match seen {
+            Seen::Usable(id) => use_key("", Some(&id.to_string())),
+            Seen::Replayed => {
+                tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
+                search.missed();
+                return Ok(Recognised::nobody(Unrecognised::Replayed));
             }
-            Seen::Replayed => None,
         };
-        let Some(use_key) = usable else {
-            tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
-            return Ok(Recognised {
-                resident: None,
-                use_key: None,
-            });
-        };
+        // A network's retry of what was decided on is no guess.
+        if store.used_by(&key).await?.is_some() {
+            return Ok(Recognised::nobody(Unrecognised::Used));
+        }
         let resident = match found.subject {
-            Some(subject) if fresh => store.resident_by_subject(subject).await?,
-            _ => None,
+            _ if !fresh => Err(Unrecognised::Stale),
+            Ok(subject) => {
+                let resident = store.resident_by_subject(subject).await?;
+                resident.ok_or(Unrecognised::Unknown)
+            }
+            Err(cause) => Err(cause),
         };
-        if resident.is_none() {
+        if resident.is_err() {
             search.missed();
         }
         Ok(Recognised {
             resident,
-            use_key: Some(use_key),
+            use_key: Some(key),
         })
     }
 
@@ -269,7 +290,7 @@ impl App {
         &self,
         bearer: &Bearer,
         device: &Device,
-        resident: Option<Resident>,
+        resident: Result<Resident, Unrecognised>,
     ) -> Result<Opening, Error> {
         let store = &self.parts.store;
         let site = store
@@ -277,8 +298,8 @@ impl App {
             .await?
             .ok_or(Error::Corrupt("device site"))?;
         let known = match &resident {
-            None => None,
-            Some(resident) => Some(ResidentFacts {
+            Err(cause) => Err(*cause),
+            Ok(resident) => Ok(ResidentFacts {
                 suspended: resident.suspended,
                 grants: store.grants_on(resident.id, device.uid).await?,
                 subscription: store
@@ -304,10 +325,11 @@ impl App {
             kind: device.kind,
             client_id: bearer.client_id.clone(),
             means: Means::of(device.kind),
-            audit_pseudonym: resident.map(|resident| resident.audit_pseudonym),
+            audit_pseudonym: resident.ok().map(|resident| resident.audit_pseudonym),
             command: decision.denial.is_none().then(|| Command {
                 id: Uuid::now_v7(),
                 status: CommandStatus::Pending,
+                answered: None,
                 expires_at: now + expiry,
             }),
             denial_code: decision.denial.map(|denial| denial.code().to_owned()),
@@ -355,12 +377,16 @@ impl App {
         };
         let status = self.parts.edge.send(&opening, &command, version).await;
         match store.record_outcome(opening.id, status).await {
-            Ok(recorded) => recorded,
+            Ok(recorded) => recorded.into_answered(),
             Err(error) => {
                 // The command has left: its outcome is the answer, stored or not.
                 tracing::error!(%error, opening_id = %opening.id, "an outcome was not stored");
                 Opening {
-                    command: Some(Command { status, ..command }),
+                    command: Some(Command {
+                        status,
+                        answered: Some(status),
+                        ..command
+                    }),
                     ..opening
                 }
             }
@@ -368,17 +394,17 @@ impl App {
     }
 
     /// For a client-only token of the same partner that has the device's site
-    /// and the scope for its kind.
+    /// and the scope for its kind; for anyone else there is no such opening.
     pub(crate) async fn get_opening(
         &self,
         presented: &Presented,
         id: &str,
     ) -> Result<Opening, Error> {
         let bearer = self.admit(presented).await?;
-        if bearer.subject.is_some() {
-            return Err(Error::InsufficientScope);
-        }
         let absent = || Error::NotFound(Noun::Opening);
+        if bearer.subject.is_some() {
+            return Err(absent());
+        }
         let id = Uuid::try_parse(id).map_err(|_| absent())?;
         self.parts
             .store

@@ -39,6 +39,7 @@ pub(crate) struct DescribedFace {
     pub(crate) subject: Option<Described>,
     /// Shared by every token of this one probe.
     pub(crate) evidence: Option<Uuid>,
+    pub(crate) replayed: bool,
 }
 
 pub(crate) struct Described {
@@ -112,7 +113,10 @@ impl App {
             .map(|(query, seen)| match seen {
                 Seen::Replayed => {
                     tracing::info!(client_id = %query.context.client_id, "a probe was replayed");
-                    DescribedFace::default()
+                    DescribedFace {
+                        replayed: true,
+                        ..DescribedFace::default()
+                    }
                 }
                 Seen::Usable(evidence) => {
                     let recognised = query.subject.is_some_and(|id| residents.contains_key(&id));
@@ -120,6 +124,7 @@ impl App {
                     DescribedFace {
                         evidence: subject.is_some().then_some(evidence),
                         subject,
+                        replayed: false,
                     }
                 }
             })

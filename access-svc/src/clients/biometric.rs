@@ -2,13 +2,13 @@ use jiff::Timestamp;
 use mesh::client::MeshChannel;
 use propdev_proto::biometric::{
     EnrolTemplateRequest, EraseSubjectRequest, FaceVector, IdentifyRequest,
-    biometric_service_client::BiometricServiceClient,
+    biometric_service_client::BiometricServiceClient, identify_response::Outcome,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::unexpected;
-use crate::error::Error;
+use crate::{domain::decision::Unrecognised, error::Error};
 
 const SERVICE: &str = "biometric-svc";
 
@@ -18,8 +18,7 @@ pub(crate) struct Biometric {
 }
 
 pub(crate) struct Identified {
-    /// None for nobody and for two too close to tell.
-    pub(crate) subject: Option<Uuid>,
+    pub(crate) subject: Result<Uuid, Unrecognised>,
     pub(crate) probe_mac: Vec<u8>,
 }
 
@@ -50,13 +49,17 @@ impl Biometric {
             .await
             .map_err(|status| identify_error(&status))?
             .into_inner();
-        let subject = match response.subject_id.as_str() {
-            "" => None,
-            id => Some(Uuid::try_parse(id).map_err(|_| Error::UnexpectedAnswer {
-                service: SERVICE,
-                code: Code::Ok,
-            })?),
-        };
+        let subject =
+            match response.outcome() {
+                Outcome::Match => Ok(Uuid::try_parse(&response.subject_id).map_err(|_| {
+                    Error::UnexpectedAnswer {
+                        service: SERVICE,
+                        code: Code::Ok,
+                    }
+                })?),
+                Outcome::Ambiguous => Err(Unrecognised::Ambiguous),
+                Outcome::Nobody | Outcome::Unspecified => Err(Unrecognised::Unknown),
+            };
         Ok(Identified {
             subject,
             probe_mac: response.probe_mac,

@@ -46,6 +46,29 @@ impl Denial {
     }
 }
 
+/// Why evidence names nobody: the audit knows, the partner does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unrecognised {
+    Unknown,
+    Ambiguous,
+    Stale,
+    Replayed,
+    /// A network's retry of evidence that was decided on.
+    Used,
+}
+
+impl Unrecognised {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ambiguous => "ambiguous",
+            Self::Stale => "stale",
+            Self::Replayed => "replayed",
+            Self::Used => "used",
+        }
+    }
+}
+
 /// A right of the resident on the device.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
@@ -74,8 +97,7 @@ pub(crate) struct Facts {
     pub(crate) lockdown: bool,
     pub(crate) device_disabled: bool,
     pub(crate) zone: TimeZone,
-    /// None when nobody was recognised.
-    pub(crate) resident: Option<ResidentFacts>,
+    pub(crate) resident: Result<ResidentFacts, Unrecognised>,
 }
 
 /// One check and how it came out, for the audit.
@@ -83,6 +105,9 @@ pub(crate) struct Facts {
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) passed: bool,
+    /// Why evidence named nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,11 +125,11 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
         .filter(|grant| grant.ends_at.is_none_or(|end| now < end))
         .collect();
     let mut outcomes = vec![
-        (Denial::SubjectNotRecognized, facts.resident.is_some()),
+        (Denial::SubjectNotRecognized, facts.resident.is_ok()),
         (Denial::Lockdown, !facts.lockdown),
         (Denial::DeviceDisabled, !facts.device_disabled),
     ];
-    if let Some(resident) = &facts.resident {
+    if let Ok(resident) = &facts.resident {
         let in_schedule = active
             .iter()
             .any(|grant| schedule::is_open(&grant.windows, now, &facts.zone));
@@ -125,6 +150,10 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
             .map(|(denial, passed)| Check {
                 name: denial.check().into(),
                 passed,
+                cause: match (denial, &facts.resident) {
+                    (Denial::SubjectNotRecognized, Err(cause)) => Some(cause.as_str().into()),
+                    _ => None,
+                },
             })
             .collect(),
     }
@@ -169,17 +198,21 @@ mod tests {
             lockdown: fails(1),
             device_disabled: fails(2),
             zone: TimeZone::UTC,
-            resident: (!fails(0)).then(|| ResidentFacts {
-                suspended: fails(3),
-                grants: vec![Grant {
-                    windows,
-                    ends_at: fails(4).then(|| now() - hour),
-                }],
-                subscription: Some(Subscription {
-                    paid_until: if fails(6) { now() - hour } else { now() + hour },
-                    grace_days: 0,
-                }),
-            }),
+            resident: if fails(0) {
+                Err(Unrecognised::Unknown)
+            } else {
+                Ok(ResidentFacts {
+                    suspended: fails(3),
+                    grants: vec![Grant {
+                        windows,
+                        ends_at: fails(4).then(|| now() - hour),
+                    }],
+                    subscription: Some(Subscription {
+                        paid_until: if fails(6) { now() - hour } else { now() + hour },
+                        grace_days: 0,
+                    }),
+                })
+            },
         }
     }
 
@@ -211,6 +244,32 @@ mod tests {
     }
 
     #[test]
+    fn the_cause_stands_with_the_subjects_check_alone() {
+        for (cause, told) in [
+            (Unrecognised::Unknown, "unknown"),
+            (Unrecognised::Ambiguous, "ambiguous"),
+            (Unrecognised::Stale, "stale"),
+            (Unrecognised::Replayed, "replayed"),
+            (Unrecognised::Used, "used"),
+        ] {
+            let facts = Facts {
+                resident: Err(cause),
+                ..facts(0b10)
+            };
+            let checks = decide(&facts, now()).checks;
+            let causes: Vec<_> = checks
+                .iter()
+                .filter_map(|check| Some((check.name.as_str(), check.cause.as_deref()?)))
+                .collect();
+            assert_eq!(causes, [("subject", told)]);
+        }
+        let stored = r#"{"name":"subject","passed":false}"#;
+        let check: Check = serde_json::from_str(stored).expect("one of an older release");
+        assert_eq!(check.cause, None);
+        assert_eq!(serde_json::to_string(&check).expect("JSON"), stored);
+    }
+
+    #[test]
     fn nobody_without_a_subscription_has_paid() {
         assert!(!is_paid(None, now()));
         let hour = SignedDuration::from_hours(1);
@@ -233,7 +292,8 @@ mod tests {
     proptest! {
         #[test]
         fn nobody_unknown_ever_enters(lockdown: bool, device_disabled: bool) {
-            let facts = Facts { lockdown, device_disabled, zone: TimeZone::UTC, resident: None };
+            let resident = Err(Unrecognised::Unknown);
+            let facts = Facts { lockdown, device_disabled, zone: TimeZone::UTC, resident };
             prop_assert_eq!(decide(&facts, now()).denial, Some(Denial::SubjectNotRecognized));
         }
     }

@@ -60,6 +60,8 @@ impl CommandStatus {
 pub(crate) struct Command {
     pub(crate) id: Uuid,
     pub(crate) status: CommandStatus,
+    /// What the request to open was told, none while it waits.
+    pub(crate) answered: Option<CommandStatus>,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -79,4 +81,16 @@ pub(crate) struct Opening {
     pub(crate) checks: Vec<Check>,
     pub(crate) command: Option<Command>,
     pub(crate) decided_at: Timestamp,
+}
+
+impl Opening {
+    /// As the request to open was told, whatever was confirmed since.
+    pub(crate) fn into_answered(mut self) -> Self {
+        if let Some(command) = &mut self.command
+            && let Some(answered) = command.answered
+        {
+            command.status = answered;
+        }
+        self
+    }
 }

@@ -128,6 +128,7 @@ fn for_operator(opening: Opening) -> OpeningMessage {
             .map(|check| Check {
                 name: check.name,
                 passed: check.passed,
+                cause: check.cause.unwrap_or_default(),
             })
             .collect(),
     }

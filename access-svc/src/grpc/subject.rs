@@ -100,6 +100,7 @@ fn face_subject(face: DescribedFace) -> FaceSubject {
     FaceSubject {
         subject: face.subject.map(description),
         evidence_id: face.evidence.map_or_else(String::new, |id| id.to_string()),
+        replayed: face.replayed,
     }
 }
 

@@ -173,7 +173,8 @@ entity!(
 );
 
 entity!(
-    /// `command_id` is null and `command_status` 0 when denied.
+    /// `command_id` is null and `command_status` 0 when denied;
+    /// `answered_status` is 0 until the request to open has its answer.
     opening, "openings", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
@@ -189,6 +190,7 @@ entity!(
         decided_at: i64,
         command_id: Option<Uuid>,
         command_status: i16,
+        answered_status: i16,
         expires_at: i64,
     }
 );

@@ -8,7 +8,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(AuthEvents)]
+        vec![Box::new(Initial), Box::new(AuthEvents), Box::new(Answers)]
     }
 }
 
@@ -79,6 +79,25 @@ impl MigrationTrait for AuthEvents {
             .col(Alias::new("id"))
             .to_owned();
         manager.create_index(index).await
+    }
+}
+
+struct Answers;
+
+impl MigrationName for Answers {
+    fn name(&self) -> &str {
+        "m0003_answers"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Answers {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let alter = Table::alter()
+            .table(Alias::new("openings"))
+            .add_column(small_integer("answered_status").default(0))
+            .to_owned();
+        manager.alter_table(alter).await
     }
 }
 

@@ -61,6 +61,8 @@ impl TryFrom<entity::opening::Model> for Opening {
             command: row.command_id.map(|id| Command {
                 id,
                 status: CommandStatus::from_code(row.command_status),
+                answered: (row.answered_status != 0)
+                    .then(|| CommandStatus::from_code(row.answered_status)),
                 expires_at: from_micros(row.expires_at),
             }),
             decided_at: from_micros(row.decided_at),
@@ -86,6 +88,7 @@ fn model(opening: Opening) -> Result<entity::opening::Model, Error> {
         decided_at: to_micros(opening.decided_at),
         command_id: opening.command.as_ref().map(|c| c.id),
         command_status: opening.command.as_ref().map_or(0, |c| c.status.code()),
+        answered_status: 0,
         expires_at: opening
             .command
             .as_ref()
@@ -161,7 +164,8 @@ impl Store {
         rows.into_iter().map(Opening::try_from).collect()
     }
 
-    /// Records an outcome, unless the partner's confirmation came first.
+    /// Records an outcome, unless the partner's confirmation came first, and
+    /// that this is the answer, unless one was given before.
     pub(crate) async fn record_outcome(
         &self,
         opening: Uuid,
@@ -172,10 +176,17 @@ impl Store {
             .write(move |txn| {
                 async move {
                     use entity::opening::Column;
+                    let known: Expr = Expr::case(
+                        Column::CommandStatus.eq(CommandStatus::Pending.code()),
+                        status.code(),
+                    )
+                    .finally(Expr::col(Column::CommandStatus))
+                    .into();
                     entity::opening::Entity::update_many()
-                        .col_expr(Column::CommandStatus, Expr::value(status.code()))
+                        .col_expr(Column::CommandStatus, known.clone())
+                        .col_expr(Column::AnsweredStatus, known)
                         .filter(Column::Id.eq(opening))
-                        .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
+                        .filter(Column::AnsweredStatus.eq(0_i16))
                         .exec(txn)
                         .await?;
                     let row = entity::opening::Entity::find_by_id(opening)

@@ -16,7 +16,7 @@ use crate::{
         scope::{self, Permission, Scope},
         token::{self, Grant, Means, Subject},
     },
-    error::Error,
+    error::{Error, Unrecognised},
 };
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
@@ -97,6 +97,7 @@ impl App {
                 if let Some(code) = error.oauth_code() {
                     let event = Event {
                         code,
+                        cause: error.cause(),
                         ..event(EventKind::TokenRefused)
                     };
                     self.record(event).await?;
@@ -173,7 +174,7 @@ impl App {
                     access.search_scope(context, Kind::Barrier).await?;
                 }
                 let described = access.describe_plate(context, plate).await?;
-                described.ok_or(Error::InvalidGrant)
+                described.ok_or(Error::InvalidGrant(Unrecognised::Unknown))
             }
         }
     }
@@ -186,13 +187,18 @@ impl App {
         };
         let search = self.may_search(context)?;
         let found = self.parts.biometric.identify(face, &sites).await?;
+        let nobody = found.subject.as_ref().err().copied();
         // Asked for an unknown face too: both take the same path.
         let described = access
-            .describe_face(context, found.subject, found.probe_mac)
+            .describe_face(context, found.subject.ok(), found.probe_mac)
             .await?;
-        described.ok_or_else(|| {
+        described.subject.ok_or_else(|| {
             search.missed();
-            Error::InvalidGrant
+            Error::InvalidGrant(if described.replayed {
+                Unrecognised::Replayed
+            } else {
+                nobody.unwrap_or(Unrecognised::Unknown)
+            })
         })
     }
 }
@@ -219,7 +225,9 @@ fn allowed_scopes(client: &Client, request: &TokenRequest) -> Result<Vec<Scope>,
 
 fn fresh(captured_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match captured_at {
-        Some(time) if now.duration_since(time).abs() > EVIDENCE_AGE => Err(Error::InvalidGrant),
+        Some(time) if now.duration_since(time).abs() > EVIDENCE_AGE => {
+            Err(Error::InvalidGrant(Unrecognised::Stale))
+        }
         _ => Ok(()),
     }
 }

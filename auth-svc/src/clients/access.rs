@@ -39,6 +39,12 @@ pub(crate) struct Access {
     audit: AuditServiceClient<MeshChannel>,
 }
 
+/// What a token may say of a face.
+pub(crate) struct DescribedFace {
+    pub(crate) subject: Option<Subject>,
+    pub(crate) replayed: bool,
+}
+
 /// On whose behalf, and for which device.
 pub(crate) struct Context<'a> {
     pub(crate) client: &'a Client,
@@ -167,7 +173,7 @@ impl Access {
         context: &Context<'_>,
         subject: Option<String>,
         probe_mac: Vec<u8>,
-    ) -> Result<Option<Subject>, Error> {
+    ) -> Result<DescribedFace, Error> {
         let query = FaceSubjectQuery {
             context: Some(context.to_proto()),
             subject_id: subject.unwrap_or_default(),
@@ -184,9 +190,12 @@ impl Access {
             }
         };
         let evidence = found.evidence_id;
-        Ok(found
-            .subject
-            .map(|described| Subject::of(Means::Face, described, Some(evidence))))
+        Ok(DescribedFace {
+            subject: found
+                .subject
+                .map(|described| Subject::of(Means::Face, described, Some(evidence))),
+            replayed: found.replayed,
+        })
     }
 
     pub(crate) async fn describe_plate(

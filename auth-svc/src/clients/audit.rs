@@ -26,6 +26,7 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
         client_id: event.client_id.clone().unwrap_or_default(),
         partner_id: event.partner.map_or_else(String::new, |id| id.to_string()),
         code: event.code.into(),
+        cause: event.cause.into(),
         means: event.means.into(),
         device_id: event.device_id.clone().unwrap_or_default(),
         jti: event.jti.as_ref().map_or_else(String::new, Uuid::to_string),

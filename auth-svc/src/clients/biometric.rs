@@ -6,14 +6,18 @@ use mesh::{
 };
 use propdev_proto::biometric::{
     FaceVector, IdentifyBatchRequest, IdentifyRequest, IdentifyResponse,
-    biometric_service_client::BiometricServiceClient, identify_result::Result as Outcome,
+    biometric_service_client::BiometricServiceClient, identify_response::Outcome as Found,
+    identify_result::Result as Outcome,
 };
 use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{is_invalid, unexpected};
-use crate::{app::Face, error::Error};
+use crate::{
+    app::Face,
+    error::{Error, Unrecognised},
+};
 
 const SERVICE: &str = "biometric-svc";
 
@@ -27,8 +31,7 @@ pub(crate) struct Biometric {
 }
 
 pub(crate) struct Identified {
-    /// None for nobody and for two too close to tell.
-    pub(crate) subject: Option<String>,
+    pub(crate) subject: Result<String, Unrecognised>,
     pub(crate) probe_mac: Vec<u8>,
 }
 
@@ -61,7 +64,11 @@ impl Biometric {
             }
         };
         Ok(Identified {
-            subject: Some(response.subject_id).filter(|id| !id.is_empty()),
+            subject: match response.outcome() {
+                Found::Match => Ok(response.subject_id),
+                Found::Ambiguous => Err(Unrecognised::Ambiguous),
+                Found::Nobody | Found::Unspecified => Err(Unrecognised::Unknown),
+            },
             probe_mac: response.probe_mac,
         })
     }

@@ -22,6 +22,8 @@ pub(crate) struct Event {
     pub(crate) client_id: Option<String>,
     pub(crate) partner: Option<Uuid>,
     pub(crate) code: &'static str,
+    /// What the code keeps from the client.
+    pub(crate) cause: &'static str,
     pub(crate) means: &'static str,
     pub(crate) device_id: Option<String>,
     pub(crate) jti: Option<Uuid>,
@@ -40,6 +42,7 @@ impl Event {
             client_id: None,
             partner: None,
             code: "",
+            cause: "",
             means: "",
             device_id: None,
             jti: None,

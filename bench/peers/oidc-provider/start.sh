@@ -5,4 +5,4 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
-NODE_ENV=production exec node "$root/.tools/bench-oidc-provider/server.js"
+NODE_ENV=production exec "$root/.tools/bin/node" "$root/.tools/bench-oidc-provider/server.js"

@@ -46,7 +46,9 @@ pub(crate) fn run(
         ..=100_000 => {
             "faiss_flat,faiss_binary_rerank,faiss_rabitq_rerank,usearch_exact,usearch_hnsw,pgvector"
         }
-        100_001..=1_000_000 => "faiss_flat,faiss_binary_rerank,faiss_rabitq_rerank,usearch_exact,pgvector",
+        100_001..=1_000_000 => {
+            "faiss_flat,faiss_binary_rerank,faiss_rabitq_rerank,usearch_exact,pgvector"
+        }
         _ => "faiss_binary_rerank",
     };
     let output = Command::new(root.join(".tools/bench-identify/bin/python3"))

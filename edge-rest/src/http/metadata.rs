@@ -32,6 +32,7 @@ pub(crate) fn document(config: &PublicConfig) -> Bytes {
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{}", super::token::ROUTE),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "service_documentation": format!("{issuer}{}", super::openapi::ROUTE),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
@@ -59,7 +60,7 @@ pub(crate) async fn key_set(State(edge): State<Shared>) -> Result<Response, Prob
     }
 }
 
-fn public(body: Bytes) -> Response {
+pub(super) fn public(body: Bytes) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(

@@ -5,6 +5,7 @@ mod body;
 mod json;
 mod layers;
 mod metadata;
+mod openapi;
 mod opening;
 mod problem;
 mod token;
@@ -15,7 +16,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 
@@ -35,6 +36,7 @@ pub(crate) struct Edge {
     inside: Arc<dyn Inside>,
     base_url: BaseUrl,
     metadata: Bytes,
+    openapi: Bytes,
     proxies: Proxies,
     addresses: Limits<IpAddr>,
     address_quota: Quota,
@@ -57,6 +59,7 @@ impl Edge {
         Arc::new(Self {
             inside,
             metadata: metadata::document(public),
+            openapi: openapi::document(public),
             base_url: public.base_url.clone(),
             proxies,
             addresses: Limits::default(),
@@ -93,23 +96,34 @@ impl Edge {
     }
 }
 
-pub(crate) fn router(edge: Shared) -> Router {
-    Router::new()
-        .route(token::ROUTE, post(token::issue))
-        .route(token::INTROSPECT, post(token::introspect))
-        .route(token::REVOKE, post(token::revoke))
-        .route("/.well-known/jwks.json", get(metadata::key_set))
-        .route(
+/// All that partners can ask for, by path.
+fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    vec![
+        (token::ROUTE, post(token::issue)),
+        (token::INTROSPECT, post(token::introspect)),
+        (token::REVOKE, post(token::revoke)),
+        ("/.well-known/jwks.json", get(metadata::key_set)),
+        (
             "/.well-known/oauth-authorization-server",
             get(metadata::server),
-        )
-        .route("/.well-known/openid-configuration", get(metadata::server))
-        .route("/v1/doors/{device_id}/open", post(opening::door))
-        .route("/v1/barriers/{device_id}/open", post(opening::barrier))
-        .route("/v1/openings/{opening_id}", get(opening::outcome))
-        .route("/v1/webhooks/intercom/key-openings", post(webhook::keys))
-        .route("/v1/webhooks/barrier/fob-openings", post(webhook::fobs))
-        .route("/v1/webhooks/commands", post(webhook::commands))
+        ),
+        ("/.well-known/openid-configuration", get(metadata::server)),
+        (openapi::ROUTE, get(openapi::serve)),
+        ("/v1/doors/{device_id}/open", post(opening::door)),
+        ("/v1/barriers/{device_id}/open", post(opening::barrier)),
+        ("/v1/openings/{opening_id}", get(opening::outcome)),
+        ("/v1/webhooks/intercom/key-openings", post(webhook::keys)),
+        ("/v1/webhooks/barrier/fob-openings", post(webhook::fobs)),
+        ("/v1/webhooks/commands", post(webhook::commands)),
+    ]
+}
+
+pub(crate) fn router(edge: Shared) -> Router {
+    routes()
+        .into_iter()
+        .fold(Router::<Shared>::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(async || problem::NOT_FOUND.problem())
         .method_not_allowed_fallback(async || problem::METHOD_NOT_ALLOWED.problem())
         .layer(middleware::from_fn_with_state(edge.clone(), layers::around))

@@ -1,6 +1,7 @@
 //! The whole stack of layers over services made up for the test.
 
 mod browsers;
+mod document;
 
 use std::sync::Mutex;
 

@@ -3,8 +3,10 @@
 use devmesh::estate::{BARRIER, DOOR, MODEL, PLATE};
 use futures::future::join_all;
 use mesh_tests::{Database, Mesh, Partner, on_both_databases};
-use reqwest::Method;
+use reqwest::{Certificate, Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::eventually;
 
 on_both_databases!(
     openings_with_wrong_bodies,
@@ -234,4 +236,61 @@ async fn large_token_requests_spoil_nobody_elses() {
     for answer in good.iter().chain(&faces) {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_is_refused_and_harms_nobody() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let ca = std::fs::read(mesh.layout.ca()).expect("the CA");
+    let ca = Certificate::from_pem(&ca).expect("a CA");
+    let builder = || Client::builder().no_proxy().tls_certs_only([ca.clone()]);
+    for http in [builder().http1_only(), builder()] {
+        let partner = mesh.partner().over(http.build().expect("a client"));
+        let token = partner.token().await;
+        let ask = || {
+            partner
+                .request(Method::POST, "/oauth2/token")
+                .basic_auth(&partner.client_id, Some(&partner.client_secret))
+        };
+        let grant = [("grant_type", "client_credentials")];
+        for size in [40_000, 1_000_000] {
+            let large = "x".repeat(size);
+            let open = partner
+                .request(Method::POST, &format!("/v1/doors/{DOOR}/open"))
+                .bearer_auth(&large);
+            assert!([0, 431].contains(&status(open).await), "{size}");
+            let asked = ask().header("x-large", &large).form(&grant[..]);
+            assert!([0, 431].contains(&status(asked).await), "{size}");
+            let secret = partner
+                .request(Method::POST, "/oauth2/token")
+                .basic_auth(&partner.client_id, Some(&large))
+                .form(&grant[..]);
+            assert!([0, 431].contains(&status(secret).await), "{size}");
+        }
+        for size in [70_000, 1_000_000] {
+            let large = "x".repeat(size);
+            let form = [grant[0], ("face_vector", large.as_str())];
+            let asked = ask().form(&form[..]);
+            assert!([0, 413].contains(&status(asked).await), "{size}");
+            for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+                let told = partner
+                    .request(Method::POST, path)
+                    .basic_auth(&partner.client_id, Some(&partner.client_secret))
+                    .form(&[("token", large.as_str())][..]);
+                assert!([0, 413].contains(&status(told).await), "{path} {size}");
+            }
+        }
+        eventually("the next request is served", async || {
+            status(ask().form(&grant[..])).await == 200
+        })
+        .await;
+        let opened = partner.open_by_plate(BARRIER, &token, PLATE).await;
+        assert_eq!(opened.status, 200, "{opened:?}");
+    }
+}
+
+/// Of the answer; 0 where the connection was closed over the request.
+async fn status(request: RequestBuilder) -> u16 {
+    let answer = request.send().await;
+    answer.map_or(0, |response| response.status().as_u16())
 }

@@ -53,18 +53,18 @@ pub(crate) fn operator(mesh: &Mesh) -> Operator {
     Operator::connect(&mesh.layout, "operator").expect("an operator")
 }
 
-struct Leaf {
-    der: Vec<u8>,
+pub(crate) struct Leaf {
+    pub(crate) der: Vec<u8>,
     pem: String,
 }
 
-fn ca() -> CertifiedIssuer<'static, KeyPair> {
+pub(crate) fn ca() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA")
 }
 
-fn leaf(ca: &CertifiedIssuer<'static, KeyPair>, name: &str) -> Leaf {
+pub(crate) fn leaf(ca: &CertifiedIssuer<'static, KeyPair>, name: &str) -> Leaf {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -76,7 +76,7 @@ fn leaf(ca: &CertifiedIssuer<'static, KeyPair>, name: &str) -> Leaf {
     }
 }
 
-fn showing(mesh: &Mesh, partner: &Partner, leaf: &Leaf) -> Partner {
+pub(crate) fn showing(mesh: &Mesh, partner: &Partner, leaf: &Leaf) -> Partner {
     let ca = std::fs::read(mesh.layout.ca()).expect("the CA");
     let http = reqwest::Client::builder()
         .no_proxy()

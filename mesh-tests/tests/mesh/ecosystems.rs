@@ -41,7 +41,7 @@ async fn python_node_and_go_get_tokens_and_validate_them() {
     let script = root.join("mesh-tests/ecosystems/python/oauth.py");
     let programs = [
         vec![tools.join("oauth-python/bin/python3"), script],
-        vec!["node".into(), tools.join("oauth-node/oauth.js")],
+        vec![tools.join("bin/node"), tools.join("oauth-node/oauth.js")],
         vec![tools.join("bin/oauth-go")],
     ];
     for program in programs {

@@ -193,8 +193,7 @@ impl Stranger {
         let mut stream = self.dial().await?;
         if matches!(attack, Attack::HalfOpen) {
             self.begun.fetch_add(1, Ordering::Relaxed);
-            stream.read(&mut [0; 1]).await?;
-            return Ok(());
+            return stream.read(&mut [0; 1]).await.map(|_| ());
         }
         let mut stream = self.shake_hands(stream, attack.protocol()).await?;
         self.begun.fetch_add(1, Ordering::Relaxed);

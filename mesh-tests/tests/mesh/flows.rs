@@ -50,6 +50,9 @@ async fn a_token_by_face_opens_a_door(mesh: Mesh) {
     let stranger = mesh.other_partner().token().await;
     let hidden = partner.get(&path, &stranger).await;
     assert_eq!(hidden.told(), (404, "opening_not_found"));
+    let person = partner.face_token(&mesh.estate.resident.probe()).await;
+    let hidden = partner.get(&path, &person).await;
+    assert_eq!(hidden.told(), (404, "opening_not_found"));
 }
 
 async fn a_face_with_the_call_opens_a_door(mesh: Mesh) {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use devmesh::{
-    estate::{BARRIER, DOOR, DOOR2, PLATE},
+    estate::{BARRIER, DOOR, DOOR2, OTHER_DOOR, PLATE},
     operator::Operator,
 };
 use futures::future::join_all;
@@ -18,6 +18,7 @@ on_both_databases!(
     guessing_locks_nobody_out,
     one_person_before_one_camera_closes_one_door,
     many_faces_at_once_are_no_way_around,
+    captured_pictures_are_misses_and_retries_are_none,
 );
 
 async fn set_limits(mesh: &Mesh, limits: ClientLimits) {
@@ -250,6 +251,35 @@ async fn many_faces_at_once_are_no_way_around(mesh: Mesh) {
     let limited = answers.iter().filter(|answer| answer.status == 429).count();
     assert_eq!(searched + limited, answers.len(), "{answers:?}");
     assert!((1..=most(started)).contains(&searched), "{searched}");
+}
+
+async fn captured_pictures_are_misses_and_retries_are_none(mesh: Mesh) {
+    let (partner, other) = (mesh.partner(), mesh.other_partner());
+    let (token, others) = (partner.token().await, other.token().await);
+    let limits = ClientLimits {
+        requests_per_second: 1_000,
+        burst: 1_000,
+        misses_per_minute: 100,
+        device_misses_per_minute: 3,
+    };
+    set_limits(&mesh, limits).await;
+    let captured = mesh.estate.resident.probe();
+    let seen = other.open_by_face(OTHER_DOOR, &others, &captured).await;
+    assert_eq!(seen.told(), (403, "subject_not_recognized"));
+    eventually("that door asks to wait", async || {
+        let answer = partner.open_by_face(DOOR, &token, &captured).await;
+        assert!([403, 429].contains(&answer.status), "{answer:?}");
+        answer.status == 429
+    })
+    .await;
+
+    let own = mesh.estate.resident.probe();
+    let opened = partner.open_by_face(DOOR2, &token, &own).await;
+    assert_eq!(opened.status, 200, "{opened:?}");
+    for _ in 0..6 {
+        let retry = partner.open_by_face(DOOR2, &token, &own).await;
+        assert_eq!(retry.told(), (403, "subject_not_recognized"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,17 +2,21 @@
 
 mod assertions;
 mod bad_input;
+mod causes;
 mod client_secrets;
 mod clients;
 mod ecosystems;
+mod faces;
 mod flood;
 mod flows;
+mod foreign;
 mod forgery;
 mod limits;
 mod matrix;
 mod outages;
 mod personal_data;
 mod processes;
+mod proxies;
 mod refusals;
 mod replicas;
 mod revocation;

@@ -144,7 +144,7 @@ impl Run {
             .arg("--folder")
             .arg(folder.path().join(".dev"))
             .args(["run", "--port", "0"])
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(folder.path().join("said")).expect("a file"))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error} (make test builds it)", binary.display()));
@@ -218,6 +218,14 @@ fn a_stopped_mesh_leaves_no_process_behind() {
                 "PARTNER_URL",
             ]
         );
+        let said = fs::read_to_string(run.folder.path().join("said")).expect("its words");
+        for flow in 1..=6 {
+            assert!(
+                said.contains(&format!("\n# {flow}. ")),
+                "flow {flow}: {said}"
+            );
+        }
+        assert!(said.ends_with("Ctrl-C stops all of it.\n"), "{said}");
         let children = children_of(run.child.id());
         assert_eq!(children.len(), 5, "four services and the simulator");
         run.signal(signal);

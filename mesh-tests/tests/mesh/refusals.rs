@@ -9,11 +9,13 @@ use devmesh::{
 use futures::future::join_all;
 use mesh_tests::{Mesh, Partner, on_both_databases};
 use propdev_proto::access::{
-    EraseResidentRequest, ListGrantsRequest, RevokeGrantRequest, SetDeviceStateRequest,
-    SetLockdownRequest, SetResidentStateRequest,
+    EraseResidentRequest, ListGrantsRequest, ListOpeningsRequest, RevokeGrantRequest,
+    SetDeviceStateRequest, SetLockdownRequest, SetResidentStateRequest,
 };
 use reqwest::Method;
 use serde_json::json;
+
+use crate::eventually;
 
 on_both_databases!(
     strangers_and_debtors_stay_outside,
@@ -22,6 +24,7 @@ on_both_databases!(
     one_hundred_uses_of_one_token_give_one_command,
     a_captured_picture_is_of_no_use,
     an_idempotency_key_opens_once,
+    a_repeat_is_told_what_the_first_was_told,
     another_partners_devices_do_not_exist,
     a_device_bound_token_opens_that_device,
     the_erased_are_strangers,
@@ -211,6 +214,73 @@ async fn an_idempotency_key_opens_once(mesh: Mesh) {
             .all(|a| a.status == 200 || a.told() == (409, "in_progress"))
     );
     assert_eq!(mesh.commands_to(BARRIER).await.len(), 2);
+}
+
+async fn a_repeat_is_told_what_the_first_was_told(mesh: Mesh) {
+    let partner = mesh.partner();
+    let operator = Operator::connect(&mesh.layout, "viewer").expect("a viewer");
+    let token = partner.token().await;
+    let body = json!({"plate": {"number": devmesh::estate::PLATE}});
+    let open = |key: &'static str| {
+        let request = partner
+            .request(Method::POST, &format!("/v1/barriers/{BARRIER}/open"))
+            .bearer_auth(&token)
+            .header("Idempotency-Key", key)
+            .json(&body);
+        Partner::send(request)
+    };
+    let told = |answer: &mesh_tests::Answer| {
+        let (status, code) = answer.told();
+        (status, code.to_owned(), answer.text("opening_id"))
+    };
+
+    // The partner answers after the command has expired, before the edge gives up.
+    mesh.sim
+        .behave(&json!({"mode": "slow", "delay_ms": 5_500}))
+        .await
+        .expect("told");
+    let (first, repeat) = tokio::join!(open("slow"), async {
+        eventually("the first is decided", async || {
+            let request = ListOpeningsRequest::default();
+            let listed = operator.openings().list_openings(request).await;
+            !listed.expect("openings").into_inner().openings.is_empty()
+        })
+        .await;
+        open("slow").await
+    });
+    assert!(!first.text("opening_id").is_empty(), "{first:?}");
+    if repeat.told() != (409, "in_progress") {
+        assert_eq!(told(&repeat), told(&first));
+    }
+    assert_eq!(told(&open("slow").await), told(&first));
+
+    mesh.sim
+        .behave(&json!({"mode": "hang"}))
+        .await
+        .expect("told");
+    let first = open("hang").await;
+    assert_eq!(first.told(), (504, "partner_timeout"));
+    let opening_id = first.text("opening_id");
+    let commands = mesh.commands_to(BARRIER).await;
+    let command = commands
+        .iter()
+        .find(|command| command["opening_id"] == opening_id.as_str())
+        .expect("the command");
+    let confirmation = json!({
+        "command_id": command["command_id"], "opening_id": opening_id,
+        "status": "opened", "at": "2026-11-24T06:00:00Z",
+    });
+    let confirmed = partner
+        .post("/v1/webhooks/commands", &token, Some(&confirmation))
+        .await;
+    assert_eq!(confirmed.status, 202, "{confirmed:?}");
+    let now = partner
+        .get(&format!("/v1/openings/{opening_id}"), &token)
+        .await;
+    assert_eq!(now.body["command"]["status"], "opened");
+    let repeat = open("hang").await;
+    assert_eq!(told(&repeat), told(&first));
+    assert_eq!(repeat.headers["idempotent-replayed"], "true");
 }
 
 async fn another_partners_devices_do_not_exist(mesh: Mesh) {

@@ -1,13 +1,15 @@
 //! What the programs tell of themselves: traces that run through every
-//! service, counters, and nothing personal in either or in a log.
+//! service, counters, and nothing personal in either, in a log, in an error or
+//! in what goes out to a partner.
 
 use std::collections::BTreeSet;
 
-use devmesh::estate::{BARRIER, DOOR, FOB, KEY, PLATE};
+use devmesh::estate::{BARRIER, DOOR, FOB, KEY, OTHER_DOOR, PLATE, UNPAID_PLATE};
 use futures::future::join_all;
-use mesh_tests::{Collector, ProcessMesh, Told};
+use mesh_tests::{Answer, Collector, Partner, ProcessMesh, Told};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use propdev_proto::access::{ListSitesRequest, site_service_client::SiteServiceClient};
+use reqwest::Method;
 use serde_json::json;
 use tonic::Code;
 
@@ -17,7 +19,7 @@ const KEY_EVENTS: &str = "/v1/webhooks/intercom/key-openings";
 const FOB_EVENTS: &str = "/v1/webhooks/barrier/fob-openings";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn marked_values_reach_no_log_span_or_metric() {
+async fn marked_values_reach_no_log_span_metric_error_or_partner() {
     let collector = Collector::start().await;
     let telemetry = format!(
         "log_format = \"json\"\nlog_filter = \"trace\"\notlp_endpoint = \"http://{}\"\n",
@@ -42,27 +44,21 @@ async fn marked_values_reach_no_log_span_or_metric() {
         event[name] = json!(id);
         assert_eq!(partner.post(path, &client, Some(&event)).await.status, 202);
     }
-    // Refusals and faults tell the most.
-    assert_eq!(partner.open_door(DOOR, &face).await.status, 401);
-    assert_eq!(
-        partner
-            .ask_token(&[("plate", "НЕ-ПЛАСТИНА-1")])
-            .await
-            .status,
-        400
-    );
-    let mut broken = probes[2].clone();
-    broken.truncate(100);
-    assert_eq!(
-        partner.open_by_face(DOOR, &client, &broken).await.status,
-        422
-    );
+    let mut errors = refusals(&mesh, &partner, &client, &probes[2]).await;
+    errors.push(partner.open_door(DOOR, &face).await);
     mesh.sim
         .behave(&json!({"mode": "refuse"}))
         .await
         .expect("told");
-    let refused = partner.open_by_face(DOOR, &client, &probes[3]).await;
-    assert_eq!(refused.status, 502);
+    errors.push(partner.open_by_face(DOOR, &client, &probes[3]).await);
+    errors.push(partner.open_by_plate(BARRIER, &client, PLATE).await);
+    assert!(errors.iter().all(|error| error.status >= 400));
+    let commands = mesh.sim.commands().await.expect("commands");
+    let token_requests = mesh.sim.token_requests().await.expect("token requests");
+    assert_eq!(commands.len(), 6);
+    assert!(token_requests.len() > 1, "one of each of our clients");
+    let outbound = format!("{commands:?} {token_requests:?}");
+    let errors = format!("{errors:?}");
 
     let mut published = String::new();
     for service in devmesh::layout::SERVICES {
@@ -86,6 +82,7 @@ async fn marked_values_reach_no_log_span_or_metric() {
     let mut secrets: Vec<String> = vec![
         "Anna Example".into(),
         PLATE.into(),
+        UNPAID_PLATE.into(),
         "А123ВС77".into(),
         "ПЛАСТИНА".into(),
         KEY.into(),
@@ -103,7 +100,13 @@ async fn marked_values_reach_no_log_span_or_metric() {
         secrets.push(format!("{}, {}", probe[0], probe[1]));
     }
     for secret in &secrets {
-        for (place, text) in [("log", &mesh_logs), ("span", &told), ("metric", &published)] {
+        for (place, text) in [
+            ("log", &mesh_logs),
+            ("span", &told),
+            ("metric", &published),
+            ("error", &errors),
+            ("request to a partner", &outbound),
+        ] {
             if let Some(at) = text.find(secret.as_str()) {
                 let from = text[..at].rfind('\n').map_or(0, |line| line + 1);
                 let line: String = text[from..].chars().take(1_000).collect();
@@ -131,6 +134,41 @@ async fn marked_values_reach_no_log_span_or_metric() {
             "{callee} continues its caller's trace"
         );
     }
+}
+
+/// Refusals and faults, which tell the most, of each flow.
+async fn refusals(
+    mesh: &ProcessMesh,
+    partner: &Partner,
+    client: &str,
+    probe: &[f32],
+) -> Vec<Answer> {
+    let plate = "НЕ-ПЛАСТИНА-1";
+    let stranger = devmesh::estate::probe(mesh.estate.stranger);
+    let mut errors = vec![
+        partner.ask_face_token(&stranger).await,
+        partner.ask_face_token(&probe[..100]).await,
+        partner.ask_token(&[("plate", plate)]).await,
+        partner.open_by_face(DOOR, client, &stranger).await,
+        partner.open_by_face(DOOR, client, &probe[..100]).await,
+        partner.open_by_face(OTHER_DOOR, client, probe).await,
+        partner.open_by_plate(BARRIER, client, plate).await,
+        partner.open_by_plate(BARRIER, client, UNPAID_PLATE).await,
+        partner.open_by_plate(OTHER_DOOR, client, PLATE).await,
+    ];
+    for (path, name, id) in [(KEY_EVENTS, "key_id", KEY), (FOB_EVENTS, "fob_id", FOB)] {
+        let mut event = json!({"opened_at": "yesterday"});
+        event[name] = json!(id);
+        errors.push(partner.post(path, client, Some(&event)).await);
+    }
+    let cut_short = format!("{{\"plate\":{{\"number\":\"{PLATE}\"");
+    let request = partner
+        .request(Method::POST, &format!("/v1/barriers/{BARRIER}/open"))
+        .bearer_auth(client)
+        .header("Content-Type", "application/json")
+        .body(cut_short);
+    errors.push(Partner::send(request).await);
+    errors
 }
 
 /// Whether the first span of a service hangs below another service's.

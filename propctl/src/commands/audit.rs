@@ -45,7 +45,7 @@ impl Audit {
 impl Row for access::AuthEvent {
     const MESSAGE: &'static str = "propdev.access.v1.AuthEvent";
     const COLUMNS: &'static [&'static str] = &[
-        "AT", "WHAT", "CODE", "COUNT", "CLIENT", "BY", "WHO", "DEVICE", "ACTOR",
+        "AT", "WHAT", "CODE", "CAUSE", "COUNT", "CLIENT", "BY", "WHO", "DEVICE", "ACTOR",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -53,6 +53,7 @@ impl Row for access::AuthEvent {
             moment::show(self.at.as_ref()),
             short(self.kind().as_str_name(), "AUTH_EVENT_KIND_"),
             or_dash(&self.code),
+            or_dash(&self.cause),
             self.count.to_string(),
             or_dash(&self.client_id),
             or_dash(&self.means),

@@ -63,6 +63,8 @@ impl Row for access::Opening {
             .command
             .as_ref()
             .map(|command| short(command.status().as_str_name(), "COMMAND_STATUS_"));
+        let mut causes = self.checks.iter().map(|check| check.cause.as_str());
+        let cause = causes.find(|cause| !cause.is_empty());
         vec![
             moment::show(self.decided_at.as_ref()),
             self.opening_id.clone(),
@@ -70,10 +72,10 @@ impl Row for access::Opening {
             self.device_id.clone(),
             or_dash(&self.means),
             or_dash(&self.audit_pseudonym),
-            if self.denial_code.is_empty() {
-                decision
-            } else {
-                format!("{decision}: {}", self.denial_code)
+            match (self.denial_code.as_str(), cause) {
+                ("", _) => decision,
+                (code, None) => format!("{decision}: {code}"),
+                (code, Some(cause)) => format!("{decision}: {code} ({cause})"),
             },
             or_dash(&command.unwrap_or_default()),
         ]

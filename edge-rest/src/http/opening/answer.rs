@@ -10,9 +10,8 @@ use crate::{
     syntax::from_proto,
 };
 
-/// A decision is 200 only when the command reached the partner. A command that
-/// the partner took and later reported as `failed` was delivered when the
-/// first answer was given, so its replay is 200 too, with that status in it.
+/// A decision is 200 only when the command reached the partner, as it has when
+/// the partner's confirmation, of success or failure, overtakes its answer.
 pub(crate) fn opened(answer: OpenResponse) -> Result<Response, Problem> {
     let opening = answer.opening.ok_or_else(|| problem::INTERNAL.problem())?;
     let mut response = match refusal(&opening) {

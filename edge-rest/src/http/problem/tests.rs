@@ -160,3 +160,32 @@ fn bad_events_are_listed_in_order() {
         ]
     );
 }
+
+#[test]
+fn the_openapi_document_tells_the_table() {
+    let config = crate::config::sample();
+    let document: serde_json::Value =
+        serde_json::from_slice(&crate::http::openapi::document(&config.public)).expect("JSON");
+    let responses = document["components"]["responses"].as_object();
+    let mut told: HashMap<&str, [String; 4]> = HashMap::new();
+    for response in responses.expect("responses").values() {
+        let examples = &response["content"]["application/problem+json"]["examples"];
+        for (code, example) in examples.as_object().into_iter().flatten() {
+            let problem = &example["value"];
+            assert_eq!(problem["code"], code.as_str());
+            let members = ["status", "type", "title", "detail"];
+            told.insert(code, members.map(|name| problem[name].to_string()));
+        }
+    }
+    let table = TABLE.iter().map(|entry| {
+        let kind = format!("https://edge.example/problems/{}", entry.code);
+        let members = [
+            serde_json::json!(entry.status.as_u16()),
+            kind.into(),
+            entry.title.into(),
+            entry.detail.into(),
+        ];
+        (entry.code, members.map(|member| member.to_string()))
+    });
+    assert_eq!(told, table.collect::<HashMap<_, _>>());
+}

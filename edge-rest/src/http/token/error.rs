@@ -209,3 +209,50 @@ impl IntoResponse for TokenError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_openapi_document_tells_the_table() {
+        let config = crate::config::sample();
+        let document: serde_json::Value =
+            serde_json::from_slice(&crate::http::openapi::document(&config.public)).expect("JSON");
+        let mut told: BTreeSet<(String, &str, &str)> = BTreeSet::new();
+        for endpoint in ["token", "introspect", "revoke"] {
+            let operation = &document["paths"][format!("/oauth2/{endpoint}")]["post"];
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let Some(reference) = response["$ref"].as_str() else {
+                    continue;
+                };
+                let response = document
+                    .pointer(reference.trim_start_matches('#'))
+                    .expect(reference);
+                let examples = &response["content"]["application/json"]["examples"];
+                for example in examples
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|all| all.values())
+                {
+                    let text = |name: &str| example["value"][name].as_str().expect("a text");
+                    told.insert((status.clone(), text("error"), text("error_description")));
+                }
+            }
+        }
+        let rows = TABLE.iter().map(|row| (row.1, row.2, row.3));
+        let sizes = [
+            TokenError::from(ReadError::TooLarge),
+            failure(problem::HEADERS_TOO_LARGE.problem()),
+        ];
+        let sizes = sizes
+            .iter()
+            .map(|size| (size.status, size.error, size.description.as_str()));
+        let table = rows
+            .chain(sizes)
+            .map(|(status, error, words)| (status.as_str().to_owned(), error, words));
+        assert_eq!(told, table.collect::<BTreeSet<_>>());
+    }
+}
