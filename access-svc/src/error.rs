@@ -23,6 +23,8 @@ pub enum Error {
     TokenAlreadyUsed(Uuid),
     #[error("the token or its client may not do this")]
     InsufficientScope,
+    #[error("the call is unsigned, signed wrongly or stale")]
+    InvalidSignature,
     #[error("{detail}")]
     Body { reason: String, detail: String },
     #[error("a subject token takes no evidence in the body")]
@@ -121,6 +123,7 @@ impl From<Error> for Status {
                 );
             }
             Error::InsufficientScope => (Code::PermissionDenied, "INSUFFICIENT_SCOPE"),
+            Error::InvalidSignature => (Code::Unauthenticated, "INVALID_SIGNATURE"),
             Error::Body { reason, .. } => return status(Code::InvalidArgument, &reason, message),
             Error::ConflictingSubject => (Code::InvalidArgument, "CONFLICTING_SUBJECT"),
             Error::EvidenceRequired => (Code::InvalidArgument, "EVIDENCE_REQUIRED"),

@@ -9,5 +9,6 @@ pub(crate) mod limits;
 pub(crate) mod opening;
 pub(crate) mod partner;
 pub(crate) mod schedule;
+pub(crate) mod signature;
 pub(crate) mod syntax;
 pub(crate) mod token;

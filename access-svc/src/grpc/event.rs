@@ -2,7 +2,7 @@ use propdev_proto::access::{
     BodyFault, CommandResult as ResultMessage, CommandStatus, CredentialKind as KindMessage,
     CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, ListEventsRequest,
     ListEventsResponse, RecordCommandResultsRequest, RecordCommandResultsResponse,
-    RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse,
+    RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse, WebhookSignature,
     event_service_server::EventService,
 };
 use tonic::{Request, Response, Status};
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
+        signature::Signed,
         syntax::is_partner_id,
     },
     error::Error,
@@ -37,7 +38,8 @@ impl EventService for Api {
             KindMessage::Unspecified => return Err(fault("kind", "is required").into()),
         };
         let presented = presented(request.access_token, request.certificate_sha256);
-        let bearer = self.app.event_writer(&presented).await?;
+        let signed = request.signature.map(signed);
+        let bearer = self.app.event_writer(&presented, signed.as_ref()).await?;
         check_body(request.body_fault, request.events.len())?;
         let events = parse(request.events, request.faults, credential_opening)?;
         let recorded = self
@@ -56,7 +58,8 @@ impl EventService for Api {
     ) -> Result<Response<RecordCommandResultsResponse>, Status> {
         let request = request.into_inner();
         let presented = presented(request.access_token, request.certificate_sha256);
-        let bearer = self.app.event_writer(&presented).await?;
+        let signed = request.signature.map(signed);
+        let bearer = self.app.event_writer(&presented, signed.as_ref()).await?;
         check_body(request.body_fault, request.results.len())?;
         let results = parse(request.results, request.faults, command_result)?;
         let recorded = self.app.record_command_results(&bearer, results).await?;
@@ -79,6 +82,15 @@ impl EventService for Api {
             events: events.into_iter().map(message).collect(),
             next_page_token,
         }))
+    }
+}
+
+fn signed(message: WebhookSignature) -> Signed {
+    Signed {
+        id: message.id,
+        timestamp: message.timestamp,
+        signature: message.signature,
+        body: Zeroizing::new(message.body),
     }
 }
 

@@ -2,12 +2,14 @@
 //! assertions, and what the audit log has yet to take.
 
 mod client;
+mod client_row;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
 pub(crate) mod migration;
 mod outbox;
 mod revocation;
 mod signing_key;
+mod webhook_secret;
 
 use mesh::{db::Db, keyring::Keyring};
 pub(crate) use outbox::Encoded;
@@ -17,6 +19,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 pub(crate) use signing_key::StoredKey;
+pub(crate) use webhook_secret::Arrival;
 
 use self::entity::state_version;
 use crate::error::Error;

@@ -21,6 +21,7 @@ mod refusals;
 mod replicas;
 mod revocation;
 mod rotation;
+mod signatures;
 mod signing_keys;
 mod startup;
 mod telemetry;

@@ -4,6 +4,7 @@
 mod m0001_initial;
 mod m0002_whole_server;
 mod m0003_numbered_revocations;
+mod m0004_webhook_secrets;
 
 use sea_orm_migration::prelude::*;
 
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Initial),
             Box::new(m0002_whole_server::WholeServer),
             Box::new(m0003_numbered_revocations::NumberedRevocations),
+            Box::new(m0004_webhook_secrets::SignedWebhooks),
         ]
     }
 }
