@@ -6,6 +6,7 @@ mod erasure;
 mod event;
 mod housekeeping;
 mod opening;
+mod passage;
 mod probes;
 mod registry;
 mod revocations;

@@ -1,7 +1,7 @@
 //! What several services translate alike.
 
 use jiff::Timestamp;
-use mesh::clock::from_proto;
+use mesh::{Caller, clock::from_proto};
 use propdev_proto::access::DeviceKind as KindMessage;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -11,6 +11,14 @@ use crate::{
     error::Error,
     store::Page,
 };
+
+/// Who calls, as the audit names them: put there by the server's layer.
+pub(super) fn actor<T>(request: &tonic::Request<T>) -> String {
+    request
+        .extensions()
+        .get::<Caller>()
+        .map_or_else(String::new, Caller::to_string)
+}
 
 pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
     Error::InvalidField { field, detail }

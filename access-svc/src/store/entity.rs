@@ -48,6 +48,7 @@ entity!(
         id: Uuid,
         name: String,
         lockdown: bool,
+        free_passage: bool,
         created_at: i64,
     }
 );
@@ -63,6 +64,8 @@ entity!(
         name: String,
         time_zone: String,
         disabled: bool,
+        lockdown: bool,
+        free_passage: bool,
         created_at: i64,
     }
 );

@@ -1,5 +1,7 @@
 //! The schema's history.
 
+mod m0004_passage;
+
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -8,7 +10,12 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(AuthEvents), Box::new(Answers)]
+        vec![
+            Box::new(Initial),
+            Box::new(AuthEvents),
+            Box::new(Answers),
+            Box::new(m0004_passage::Orders),
+        ]
     }
 }
 

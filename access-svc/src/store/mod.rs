@@ -14,7 +14,7 @@ mod resident;
 mod site;
 mod subscription;
 
-pub(crate) use audit::AuthEvent;
+pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};

@@ -14,6 +14,7 @@ mod forgery;
 mod limits;
 mod matrix;
 mod outages;
+mod passage;
 mod personal_data;
 mod processes;
 mod proxies;

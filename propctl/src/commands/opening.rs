@@ -63,8 +63,14 @@ impl Row for access::Opening {
             .command
             .as_ref()
             .map(|command| short(command.status().as_str_name(), "COMMAND_STATUS_"));
-        let mut causes = self.checks.iter().map(|check| check.cause.as_str());
-        let cause = causes.find(|cause| !cause.is_empty());
+        // Of what refused it, or of what let it pass all the same.
+        let denied = !self.denial_code.is_empty();
+        let cause = self
+            .checks
+            .iter()
+            .filter(|check| check.passed != denied)
+            .map(|check| check.cause.as_str())
+            .find(|cause| !cause.is_empty());
         vec![
             moment::show(self.decided_at.as_ref()),
             self.opening_id.clone(),
@@ -73,7 +79,8 @@ impl Row for access::Opening {
             or_dash(&self.means),
             or_dash(&self.audit_pseudonym),
             match (self.denial_code.as_str(), cause) {
-                ("", _) => decision,
+                ("", None) => decision,
+                ("", Some(cause)) => format!("{decision} ({cause})"),
                 (code, None) => format!("{decision}: {code}"),
                 (code, Some(cause)) => format!("{decision}: {code} ({cause})"),
             },
