@@ -63,6 +63,10 @@ pub enum Error {
     UnexpectedAnswer { service: &'static str, code: Code },
     #[error("the probe could not be judged")]
     NotJudged,
+    #[error("nothing was ever told up to this cursor")]
+    CursorUnknown,
+    #[error("too many follow already")]
+    TooManyFollowers,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
     #[error(transparent)]
@@ -131,6 +135,8 @@ impl From<Error> for Status {
             Error::InvalidFace { reason } => (Code::InvalidArgument, reason),
             Error::IdempotencyMismatch => (Code::InvalidArgument, "IDEMPOTENCY_MISMATCH"),
             Error::InProgress => (Code::Aborted, "IN_PROGRESS"),
+            Error::CursorUnknown => (Code::OutOfRange, "CURSOR_UNKNOWN"),
+            Error::TooManyFollowers => (Code::ResourceExhausted, "TOO_MANY_FOLLOWERS"),
             Error::InvalidEvents(faults) => return invalid_events(message, faults),
             Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             Error::NotFound(noun) => {

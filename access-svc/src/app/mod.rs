@@ -4,6 +4,7 @@ mod admission;
 mod audit;
 mod erasure;
 mod event;
+mod feed;
 mod housekeeping;
 mod opening;
 mod passage;
@@ -17,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
+pub(crate) use feed::Feeds;
 use mesh::{
     Clock,
     limit::{Faults, Limits, Tally},
@@ -48,6 +50,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) feeds: Feeds,
 }
 
 #[derive(Clone)]

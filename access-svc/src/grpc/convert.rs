@@ -95,6 +95,17 @@ pub(super) fn kind_message(kind: DeviceKind) -> i32 {
     .into()
 }
 
+/// Where a stream is to go on; none for the empty text.
+pub(super) fn cursor(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+    number
+        .map(Some)
+        .ok_or_else(|| fault("cursor", "is none that an answer gave"))
+}
+
 /// One more row than the page holds tells whether there is a next page.
 pub(super) fn page(size: u32, token: &str) -> Result<Page, Error> {
     let size = match size {

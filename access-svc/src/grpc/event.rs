@@ -1,9 +1,10 @@
+use futures::{StreamExt, stream::BoxStream};
 use propdev_proto::access::{
     BodyFault, CommandResult as ResultMessage, CommandStatus, CredentialKind as KindMessage,
-    CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, ListEventsRequest,
-    ListEventsResponse, RecordCommandResultsRequest, RecordCommandResultsResponse,
-    RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse, WebhookSignature,
-    event_service_server::EventService,
+    CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, FollowEventsRequest,
+    FollowEventsResponse, ListEventsRequest, ListEventsResponse, RecordCommandResultsRequest,
+    RecordCommandResultsResponse, RecordCredentialOpeningsRequest,
+    RecordCredentialOpeningsResponse, WebhookSignature, event_service_server::EventService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, next_page, optional_id, optional_text, page, presented, timestamp},
+    convert::{cursor, fault, next_page, optional_id, optional_text, page, presented, timestamp},
 };
 use crate::{
     domain::{
@@ -20,6 +21,7 @@ use crate::{
         syntax::is_partner_id,
     },
     error::Error,
+    store::Filter,
 };
 
 /// Most events of one call.
@@ -82,6 +84,29 @@ impl EventService for Api {
             events: events.into_iter().map(message).collect(),
             next_page_token,
         }))
+    }
+
+    type FollowEventsStream = BoxStream<'static, Result<FollowEventsResponse, Status>>;
+
+    async fn follow_events(
+        &self,
+        request: Request<FollowEventsRequest>,
+    ) -> Result<Response<Self::FollowEventsStream>, Status> {
+        let request = request.into_inner();
+        let filter = Filter {
+            partner: optional_id("partner_id", &request.partner_id)?,
+            device_id: optional_text(request.device_id),
+        };
+        let cursor = cursor(&request.cursor)?;
+        let followed = self.app.follow_events(cursor, filter).await?;
+        let answers = followed.map(|told| -> Result<_, Status> {
+            let told = told?;
+            Ok(FollowEventsResponse {
+                event: told.thing.map(message),
+                cursor: told.cursor.to_string(),
+            })
+        });
+        Ok(Response::new(answers.boxed()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The schema's history.
 
 mod m0004_passage;
+mod m0005_feeds;
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(AuthEvents),
             Box::new(Answers),
             Box::new(m0004_passage::Orders),
+            Box::new(m0005_feeds::Feeds),
         ]
     }
 }

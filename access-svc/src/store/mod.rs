@@ -5,6 +5,7 @@ mod audit;
 mod entity;
 mod event;
 mod evidence;
+mod feed;
 mod grant;
 mod holding;
 pub(crate) mod migration;
@@ -16,6 +17,7 @@ mod subscription;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use evidence::{Probe, Seen};
+pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
 use mesh::{

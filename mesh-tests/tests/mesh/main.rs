@@ -9,6 +9,7 @@ mod ecosystems;
 mod faces;
 mod flood;
 mod flows;
+mod following;
 mod foreign;
 mod forgery;
 mod limits;

@@ -1,12 +1,14 @@
 use clap::Subcommand;
 use propdev_proto::access::{
-    self, ListOpeningsRequest, opening_service_client::OpeningServiceClient,
+    self, FollowOpeningsRequest, FollowOpeningsResponse, ListOpeningsRequest,
+    opening_service_client::OpeningServiceClient,
 };
 
 use super::device::show_kind;
 use crate::{
     connection::Session,
     error::Failure,
+    follow::{Follow, Told},
     moment,
     output::{Row, or_dash, short},
     pages::Limit,
@@ -14,7 +16,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Opening {
-    /// Newest first
+    /// Newest first; with --follow, each as it is decided and whenever it changes
     List {
         /// UUID; without it, of all partners
         #[arg(long, default_value = "", hide_default_value = true)]
@@ -24,6 +26,8 @@ pub(crate) enum Opening {
         device: String,
         #[command(flatten)]
         limit: Limit,
+        #[command(flatten)]
+        follow: Follow,
     },
 }
 
@@ -33,8 +37,20 @@ impl Opening {
             partner,
             device,
             limit,
+            follow,
         } = self;
         let mut openings = OpeningServiceClient::new(session.access()?);
+        if follow.is_wanted() {
+            let ask = async |cursor| {
+                let request = FollowOpeningsRequest {
+                    cursor,
+                    partner_id: partner.clone(),
+                    device_id: device.clone(),
+                };
+                openings.follow_openings(request).await
+            };
+            return follow.run(session, ask).await;
+        }
         let listed = limit
             .gather(async |page_size, page_token| {
                 let request = ListOpeningsRequest {
@@ -48,6 +64,14 @@ impl Opening {
             })
             .await?;
         session.output.list(&listed)
+    }
+}
+
+impl Told for FollowOpeningsResponse {
+    type Item = access::Opening;
+
+    fn into_parts(self) -> (Option<access::Opening>, String) {
+        (self.opening, self.cursor)
     }
 }
 
