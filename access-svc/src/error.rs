@@ -24,6 +24,8 @@ pub enum Error {
     TokenAlreadyUsed(Uuid),
     #[error("the token or its client may not do this")]
     InsufficientScope,
+    #[error("the call is unsigned, signed wrongly or stale")]
+    InvalidSignature,
     #[error("{detail}")]
     Body { reason: String, detail: String },
     #[error("a subject token takes no evidence in the body")]
@@ -66,6 +68,10 @@ pub enum Error {
     ErasureUnfinished(Uuid),
     #[error("the store is empty, or being filled from a backup")]
     EmptyStore,
+    #[error("nothing was ever told up to this cursor")]
+    CursorUnknown,
+    #[error("too many follow already")]
+    TooManyFollowers,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
     #[error(transparent)]
@@ -130,6 +136,7 @@ impl From<Error> for Status {
                 );
             }
             Error::InsufficientScope => (Code::PermissionDenied, "INSUFFICIENT_SCOPE"),
+            Error::InvalidSignature => (Code::Unauthenticated, "INVALID_SIGNATURE"),
             Error::Body { reason, .. } => return status(Code::InvalidArgument, &reason, message),
             Error::ConflictingSubject => (Code::InvalidArgument, "CONFLICTING_SUBJECT"),
             Error::EvidenceRequired => (Code::InvalidArgument, "EVIDENCE_REQUIRED"),
@@ -137,6 +144,8 @@ impl From<Error> for Status {
             Error::InvalidFace { reason } => (Code::InvalidArgument, reason),
             Error::IdempotencyMismatch => (Code::InvalidArgument, "IDEMPOTENCY_MISMATCH"),
             Error::InProgress => (Code::Aborted, "IN_PROGRESS"),
+            Error::CursorUnknown => (Code::OutOfRange, "CURSOR_UNKNOWN"),
+            Error::TooManyFollowers => (Code::ResourceExhausted, "TOO_MANY_FOLLOWERS"),
             Error::InvalidEvents(faults) => return invalid_events(message, faults),
             Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             Error::NotFound(noun) => {

@@ -114,6 +114,7 @@ pub async fn run(
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
+        feeds: app::Feeds::new(shutdown.clone()),
         store,
         custody: custody.clone(),
         in_use: AtomicBool::new(false),
@@ -138,6 +139,7 @@ pub async fn run(
     tokio::spawn(app.clone().keep_erasures(shutdown.clone()));
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
+    tokio::spawn(app.clone().number_feeds(shutdown.clone()));
     let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));
 
     let server = Server {

@@ -32,6 +32,10 @@ pub enum Error {
     ClientNotFound,
     #[error("two secrets live already; delete one or let one end")]
     TooManySecrets,
+    #[error("the client has a webhook secret already; rotate it")]
+    WebhookSecretExists,
+    #[error("the client has no webhook secret to rotate")]
+    NoWebhookSecret,
     #[error(transparent)]
     Limited(#[from] Limited),
     #[error("a stored {0} cannot be read")]
@@ -104,6 +108,8 @@ impl From<Error> for Status {
             Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             Error::ClientNotFound => (Code::NotFound, "CLIENT_NOT_FOUND"),
             Error::TooManySecrets => (Code::FailedPrecondition, "TOO_MANY_SECRETS"),
+            Error::WebhookSecretExists => (Code::FailedPrecondition, "WEBHOOK_SECRET_EXISTS"),
+            Error::NoWebhookSecret => (Code::FailedPrecondition, "NO_WEBHOOK_SECRET"),
             Error::Limited(limited) => return (&limited).into(),
             Error::Dependency(_) | Error::Outbox | Error::Database(_) | Error::Write(_) => {
                 tracing::warn!(error = %message, "temporarily unavailable");

@@ -323,7 +323,7 @@ impl Seeder {
                 kind: kind.into(),
                 name: id.into(),
                 time_zone: "Europe/Moscow".into(),
-                disabled: false,
+                ..Device::default()
             }),
         };
         call!(self.operator.devices(), create_device, request);

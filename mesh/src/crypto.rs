@@ -113,6 +113,19 @@ impl Key {
     }
 }
 
+/// HMAC-SHA-256 (RFC 2104) over the parts as if they were one, under a key
+/// that others share: for what a standard of others says.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let mut context = hmac::Context::with_key(&key);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
 pub fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
     SystemRandom::new()
         .fill(bytes)

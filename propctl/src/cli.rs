@@ -26,8 +26,9 @@ Connection:
   Relative paths in the file are relative to the file.
 
 JSON output:
-  The fields of the contracts (proto/propdev), one object or an array; times in
-  RFC 3339, enums by the name in the contract, what is absent is null.
+  The fields of the contracts (proto/propdev), one object or an array, or with
+  --follow an object a line; times in RFC 3339, enums by the name in the contract,
+  what is absent is null.
 
 Exit codes:
   0  done

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -32,6 +33,8 @@ pub(crate) const EDGE: &str = "edge-rest";
 /// One run of propctl against the services.
 pub(crate) struct Session {
     pub(crate) output: Output,
+    /// The operator's own, for the whole command.
+    pub(crate) limit: Option<Duration>,
     config: Config,
     credentials: Arc<Credentials>,
     policy: Arc<Policy>,
@@ -48,13 +51,18 @@ struct Made {
 }
 
 impl Session {
-    pub(crate) fn open(config: Config, output: Output) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        config: Config,
+        output: Output,
+        limit: Option<Duration>,
+    ) -> Result<Self, Failure> {
         let credentials = Credentials::load(config.tls.clone())
             .map_err(|error| Failure::Usage(format!("[tls] of {}: {error}", config.origin)))?;
         let policy = Policy::built_in()
             .map_err(|error| Failure::Local(format!("the contracts are broken: {error}")))?;
         Ok(Self {
             output,
+            limit,
             config,
             credentials,
             policy,

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod connection;
 mod error;
+mod follow;
 mod input;
 mod json;
 mod moment;
@@ -65,8 +66,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .map_err(|error| Failure::Local(format!("the runtime cannot start: {error}")))?;
     runtime.block_on(async {
         let request_id = new_request_id();
-        let session = Session::open(config, output)?;
-        CallContext::new(cli.global.timeout.unwrap_or(NO_LIMIT), request_id.clone())
+        let limit = cli.global.timeout;
+        let session = Session::open(config, output, limit)?;
+        CallContext::new(limit.unwrap_or(NO_LIMIT), request_id.clone())
             .scope(command.run(&session))
             .await
             .map_err(|failure| session.locate(failure, &request_id))

@@ -69,6 +69,31 @@ impl Output {
         self.print(|| Ok(object), || harmless(sentence))
     }
 
+    /// The columns of what is told line by line.
+    pub(crate) fn begin<R: Row>(&self) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => Ok(()),
+            Format::Table => line(&format!("{}  CURSOR", R::COLUMNS.join("  "))).map(drop),
+        }
+    }
+
+    /// One line for a message as it comes, with what a later stream goes on
+    /// from; false when nobody reads it any more.
+    pub(crate) fn next<R: Row>(&self, message: &R, cursor: &str) -> Result<bool, Failure> {
+        line(&match self.format {
+            Format::Json => {
+                let mut object = json::of(R::MESSAGE, message)?;
+                object["cursor"] = cursor.into();
+                object.to_string()
+            }
+            Format::Table => {
+                let cells = message.cells();
+                let cells: Vec<String> = cells.iter().map(|cell| harmless(cell)).collect();
+                format!("{}  {}", cells.join("  "), harmless(cursor))
+            }
+        })
+    }
+
     pub(crate) fn print(
         &self,
         json: impl FnOnce() -> Result<Value, Failure>,
@@ -78,12 +103,16 @@ impl Output {
             Format::Json => format!("{:#}", json()?),
             Format::Table => text(),
         };
-        match writeln!(io::stdout().lock(), "{text}") {
-            // Whoever reads has seen enough, as with `| head`.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::Local(format!("stdout: {error}"))),
-            Ok(()) => Ok(()),
-        }
+        line(&text).map(drop)
+    }
+}
+
+/// False when whoever reads has seen enough, as with `| head`.
+fn line(text: &str) -> Result<bool, Failure> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Local(format!("stdout: {error}"))),
+        Ok(()) => Ok(true),
     }
 }
 

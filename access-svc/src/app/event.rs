@@ -11,6 +11,7 @@ use crate::{
     domain::{
         device::DeviceKind,
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
+        signature::{self, Signed},
         token::{Bearer, Presented},
     },
     error::Error,
@@ -37,13 +38,23 @@ impl Recorded {
 }
 
 impl App {
-    /// Whether this token may tell events; asked before a call's faults are told.
-    pub(crate) async fn event_writer(&self, presented: &Presented) -> Result<Bearer, Error> {
+    /// Whether this token may tell events, and tells these; asked before a
+    /// call's faults are told.
+    pub(crate) async fn event_writer(
+        &self,
+        presented: &Presented,
+        signed: Option<&Signed>,
+    ) -> Result<Bearer, Error> {
         let bearer = self.admit(presented).await?;
         if bearer.subject.is_some() || !bearer.has_scope(SCOPE) {
             return Err(Error::InsufficientScope);
         }
         self.check_in_use().await?;
+        let now = self.parts.clock.now();
+        if !signature::is_good(&bearer.signing_secrets, signed, now) {
+            tracing::info!(client_id = %bearer.client_id, signed = signed.is_some(), "a webhook's signature was refused");
+            return Err(Error::InvalidSignature);
+        }
         Ok(bearer)
     }
 

@@ -4,8 +4,10 @@ mod admission;
 mod audit;
 mod erasure;
 mod event;
+mod feed;
 mod housekeeping;
 mod opening;
+mod passage;
 mod probes;
 mod registry;
 mod revocations;
@@ -20,6 +22,7 @@ use std::{
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
+pub(crate) use feed::Feeds;
 use mesh::{
     Clock,
     custody::Custody,
@@ -57,6 +60,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) feeds: Feeds,
 }
 
 #[derive(Clone)]

@@ -308,7 +308,8 @@ impl App {
             }),
         };
         let facts = Facts {
-            lockdown: site.lockdown,
+            site: site.passage,
+            device: device.passage,
             device_disabled: device.disabled,
             zone: device.zone(),
             resident: known,

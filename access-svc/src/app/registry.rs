@@ -12,6 +12,7 @@ use crate::{
     domain::{
         device::{Device, check_time_zone},
         partner::{Credentials, Partner},
+        passage::Passage,
         schedule::Window,
         syntax::{check_name, is_partner_id},
     },
@@ -89,7 +90,7 @@ impl App {
         let site = Site {
             id: Uuid::now_v7(),
             name,
-            lockdown: false,
+            passage: Passage::default(),
         };
         self.parts
             .store
@@ -100,10 +101,6 @@ impl App {
 
     pub(crate) async fn list_sites(&self, page: Page) -> Result<Vec<Site>, Error> {
         self.parts.store.list_sites(page).await
-    }
-
-    pub(crate) async fn set_lockdown(&self, id: Uuid, lockdown: bool) -> Result<Site, Error> {
-        self.parts.store.set_lockdown(id, lockdown).await
     }
 
     async fn check_sites(&self, sites: &[Uuid]) -> Result<(), Error> {

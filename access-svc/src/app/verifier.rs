@@ -192,6 +192,7 @@ impl Verifier {
             jti: claims.jti,
             device: claims.device,
             limits: client.limits,
+            signing_secrets: client.signing_secrets.clone(),
         })
     }
 }

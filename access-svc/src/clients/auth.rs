@@ -1,17 +1,21 @@
-use std::{collections::HashMap, num::NonZeroU32};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::auth::{
     ClientLimits as LimitsMessage, GetVerificationStateRequest, Revocation as RevocationMessage,
-    VerificationKey as KeyMessage, VerificationState as StateMessage,
+    VerificationKey as KeyMessage, VerificationState as StateMessage, WebhookSigningSecret,
     verification_service_client::VerificationServiceClient,
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::unexpected;
-use crate::{domain::limits::ClientLimits, error::Error};
+use crate::{
+    domain::{limits::ClientLimits, signature::SigningSecret},
+    error::Error,
+};
 
 const SERVICE: &str = "auth-svc";
 
@@ -62,6 +66,7 @@ pub(crate) struct VerifiedClient {
     pub(crate) permissions: Vec<String>,
     pub(crate) disabled: bool,
     pub(crate) limits: ClientLimits,
+    pub(crate) signing_secrets: Arc<[SigningSecret]>,
 }
 
 impl Auth {
@@ -120,6 +125,12 @@ fn verification_state(version: i64, state: StateMessage) -> Result<VerificationS
             permissions: client.permissions,
             disabled: client.disabled,
             limits: limits(client.limits.unwrap_or_default()),
+            signing_secrets: client
+                .webhook_secrets
+                .into_iter()
+                .map(signing_secret)
+                .collect::<Option<_>>()
+                .ok_or_else(malformed)?,
         };
         clients.insert(client.client_id, verified);
     }
@@ -140,6 +151,16 @@ fn revocation(message: &RevocationMessage) -> Option<Revocation> {
         jti: Uuid::from_slice(&message.jti).ok()?,
         expires_at: from_proto(end.seconds, end.nanos).ok()?,
     })
+}
+
+/// None for one that anybody could sign with.
+fn signing_secret(message: WebhookSigningSecret) -> Option<SigningSecret> {
+    let value = Zeroizing::new(message.secret);
+    let expires_at = match message.expires_at {
+        Some(end) => Some(from_proto(end.seconds, end.nanos).ok()?),
+        None => None,
+    };
+    (!value.is_empty()).then_some(SigningSecret { value, expires_at })
 }
 
 /// None for an algorithm this program does not know.

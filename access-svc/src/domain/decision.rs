@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Window};
+use super::{
+    passage::Passage,
+    schedule::{self, Window},
+};
 
 /// Why a device stays closed, in the order in which reasons are told: the
 /// first that holds names the refusal.
@@ -42,6 +45,18 @@ impl Denial {
             Self::NoGrant => "grant",
             Self::OutsideSchedule => "schedule",
             Self::ServiceUnpaid => "payment",
+        }
+    }
+
+    /// Free passage asks for a known person at a working device, and no more.
+    fn is_waived_by_free_passage(self) -> bool {
+        match self {
+            Self::SubjectNotRecognized | Self::DeviceDisabled => false,
+            Self::Lockdown
+            | Self::ResidentSuspended
+            | Self::NoGrant
+            | Self::OutsideSchedule
+            | Self::ServiceUnpaid => true,
         }
     }
 }
@@ -94,7 +109,9 @@ pub(crate) struct ResidentFacts {
 /// All that a decision looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    pub(crate) lockdown: bool,
+    pub(crate) site: Passage,
+    /// The device's own.
+    pub(crate) device: Passage,
     pub(crate) device_disabled: bool,
     pub(crate) zone: TimeZone,
     pub(crate) resident: Result<ResidentFacts, Unrecognised>,
@@ -105,7 +122,7 @@ pub(crate) struct Facts {
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) passed: bool,
-    /// Why evidence named nobody.
+    /// Why evidence named nobody, or why a check passed that would have failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
 }
@@ -117,6 +134,9 @@ pub(crate) struct Decision {
     pub(crate) checks: Vec<Check>,
 }
 
+/// The cause of a check that free passage waived.
+const FREE_PASSAGE: &str = "free_passage";
+
 pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
     let active: Vec<&Grant> = facts
         .resident
@@ -124,9 +144,11 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
         .flat_map(|resident| &resident.grants)
         .filter(|grant| grant.ends_at.is_none_or(|end| now < end))
         .collect();
+    let locked = facts.site.lockdown || facts.device.lockdown;
+    let free = facts.site.free || facts.device.free;
     let mut outcomes = vec![
         (Denial::SubjectNotRecognized, facts.resident.is_ok()),
-        (Denial::Lockdown, !facts.lockdown),
+        (Denial::Lockdown, !locked),
         (Denial::DeviceDisabled, !facts.device_disabled),
     ];
     if let Ok(resident) = &facts.resident {
@@ -140,22 +162,28 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
             (Denial::ServiceUnpaid, is_paid(resident.subscription, now)),
         ]);
     }
-    Decision {
-        denial: outcomes
-            .iter()
-            .find(|(_, passed)| !passed)
-            .map(|(denial, _)| *denial),
-        checks: outcomes
-            .into_iter()
-            .map(|(denial, passed)| Check {
+    let checks: Vec<(Denial, Check)> = outcomes
+        .into_iter()
+        .map(|(denial, holds)| {
+            let waived = !holds && free && denial.is_waived_by_free_passage();
+            let check = Check {
                 name: denial.check().into(),
-                passed,
+                passed: holds || waived,
                 cause: match (denial, &facts.resident) {
+                    _ if waived => Some(FREE_PASSAGE.into()),
                     (Denial::SubjectNotRecognized, Err(cause)) => Some(cause.as_str().into()),
                     _ => None,
                 },
-            })
-            .collect(),
+            };
+            (denial, check)
+        })
+        .collect();
+    Decision {
+        denial: checks
+            .iter()
+            .find(|(_, check)| !check.passed)
+            .map(|(denial, _)| *denial),
+        checks: checks.into_iter().map(|(_, check)| check).collect(),
     }
 }
 
@@ -180,9 +208,10 @@ mod tests {
         "2026-11-24T12:00:00Z".parse().expect("a time")
     }
 
-    /// Facts in which exactly the conditions of the mask fail.
-    fn facts(mask: u8) -> Facts {
-        let fails = |bit: u8| mask & (1 << bit) != 0;
+    /// Facts in which exactly the conditions of the mask fail; 7 to 9 are the
+    /// device's lockdown, and free passage of site and device.
+    fn facts(mask: u16) -> Facts {
+        let fails = |bit: u16| mask & (1 << bit) != 0;
         let hour = SignedDuration::from_hours(1);
         let windows = if fails(5) {
             // 2026-11-24 is a Tuesday.
@@ -195,7 +224,14 @@ mod tests {
             vec![]
         };
         Facts {
-            lockdown: fails(1),
+            site: Passage {
+                lockdown: fails(1),
+                free: fails(8),
+            },
+            device: Passage {
+                lockdown: fails(7),
+                free: fails(9),
+            },
             device_disabled: fails(2),
             zone: TimeZone::UTC,
             resident: if fails(0) {
@@ -217,29 +253,47 @@ mod tests {
     }
 
     /// Every combination of conditions: the first that fails, in the
-    /// contract's order, names the refusal.
+    /// contract's order, names the refusal. Free passage, whosever, leaves the
+    /// person and the device to be looked at.
     #[test]
     fn the_whole_table_of_conditions() {
-        let order = [
-            Denial::SubjectNotRecognized,
-            Denial::Lockdown,
-            Denial::DeviceDisabled,
-            Denial::ResidentSuspended,
-            Denial::NoGrant,
-            Denial::OutsideSchedule,
-            Denial::ServiceUnpaid,
+        let order: [(Denial, &[u16]); 7] = [
+            (Denial::SubjectNotRecognized, &[0]),
+            (Denial::Lockdown, &[1, 7]),
+            (Denial::DeviceDisabled, &[2]),
+            (Denial::ResidentSuspended, &[3]),
+            (Denial::NoGrant, &[4]),
+            (Denial::OutsideSchedule, &[5]),
+            (Denial::ServiceUnpaid, &[6]),
         ];
-        for mask in 0..128_u8 {
-            let expected = order
+        let never_waived = [Denial::SubjectNotRecognized, Denial::DeviceDisabled];
+        for mask in 0..1_024_u16 {
+            let is_set = |bit: &u16| mask & (1 << bit) != 0;
+            let free = is_set(&8) || is_set(&9);
+            let failing: Vec<Denial> = order
                 .into_iter()
-                .zip(0..)
-                .find_map(|(denial, bit)| (mask & (1 << bit) != 0).then_some(denial));
+                .filter(|(_, bits)| bits.iter().any(is_set))
+                .map(|(denial, _)| denial)
+                .collect();
+            let expected = failing
+                .iter()
+                .copied()
+                .find(|denial| !free || never_waived.contains(denial));
             let decision = decide(&facts(mask), now());
-            assert_eq!(decision.denial, expected, "mask {mask:07b}");
+            assert_eq!(decision.denial, expected, "mask {mask:010b}");
             assert_eq!(
                 decision.denial.is_none(),
-                decision.checks.iter().all(|check| check.passed)
+                decision.checks.iter().all(|check| check.passed),
+                "mask {mask:010b}"
             );
+            // What was waived is told, and nothing else is.
+            for check in &decision.checks {
+                let waived = check.cause.as_deref() == Some("free_passage");
+                let fails = failing.iter().any(|denial| denial.check() == check.name);
+                let fails = fails || (check.name == "schedule" && is_set(&4));
+                assert_eq!(waived, fails && check.passed, "mask {mask:010b}");
+                assert!(!waived || free, "mask {mask:010b}");
+            }
         }
     }
 
@@ -291,9 +345,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_unknown_ever_enters(lockdown: bool, device_disabled: bool) {
+        fn nobody_unknown_ever_enters(lockdown: bool, free: bool, device_disabled: bool) {
             let resident = Err(Unrecognised::Unknown);
-            let facts = Facts { lockdown, device_disabled, zone: TimeZone::UTC, resident };
+            let (site, device) = (Passage { lockdown, free }, Passage { lockdown: free, free: lockdown });
+            let facts = Facts { site, device, device_disabled, zone: TimeZone::UTC, resident };
             prop_assert_eq!(decide(&facts, now()).denial, Some(Denial::SubjectNotRecognized));
         }
     }

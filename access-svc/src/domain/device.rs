@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
+use super::passage::Passage;
 use crate::error::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +78,8 @@ pub(crate) struct Device {
     /// IANA name.
     pub(crate) time_zone: String,
     pub(crate) disabled: bool,
+    /// Its own; its site's come on top.
+    pub(crate) passage: Passage,
 }
 
 impl Device {

@@ -9,6 +9,8 @@ pub(crate) mod event;
 pub(crate) mod limits;
 pub(crate) mod opening;
 pub(crate) mod partner;
+pub(crate) mod passage;
 pub(crate) mod schedule;
+pub(crate) mod signature;
 pub(crate) mod syntax;
 pub(crate) mod token;

@@ -1,11 +1,13 @@
 //! The claims of an access token, as far as an opening looks at them.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{device::Means, limits::ClientLimits};
+use super::{device::Means, limits::ClientLimits, signature::SigningSecret};
 
 /// Claims as auth-svc writes them; an unknown claim changes nothing.
 #[derive(Deserialize)]
@@ -67,6 +69,8 @@ pub(crate) struct Bearer {
     pub(crate) device: Option<String>,
     pub(crate) subject: Option<BearerSubject>,
     pub(crate) limits: ClientLimits,
+    /// With which its webhooks must be signed; none where they need not.
+    pub(crate) signing_secrets: Arc<[SigningSecret]>,
 }
 
 pub(crate) struct BearerSubject {

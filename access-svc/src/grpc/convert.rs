@@ -1,7 +1,7 @@
 //! What several services translate alike.
 
 use jiff::Timestamp;
-use mesh::clock::from_proto;
+use mesh::{Caller, clock::from_proto};
 use propdev_proto::access::DeviceKind as KindMessage;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -11,6 +11,14 @@ use crate::{
     error::Error,
     store::Page,
 };
+
+/// Who calls, as the audit names them: put there by the server's layer.
+pub(super) fn actor<T>(request: &tonic::Request<T>) -> String {
+    request
+        .extensions()
+        .get::<Caller>()
+        .map_or_else(String::new, Caller::to_string)
+}
 
 pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
     Error::InvalidField { field, detail }
@@ -85,6 +93,17 @@ pub(super) fn kind_message(kind: DeviceKind) -> i32 {
         DeviceKind::Barrier => KindMessage::Barrier,
     }
     .into()
+}
+
+/// Where a stream is to go on; none for the empty text.
+pub(super) fn cursor(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+    number
+        .map(Some)
+        .ok_or_else(|| fault("cursor", "is none that an answer gave"))
 }
 
 /// One more row than the page holds tells whether there is a next page.

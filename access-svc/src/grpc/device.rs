@@ -1,16 +1,20 @@
 use propdev_proto::access::{
     CreateDeviceRequest, CreateDeviceResponse, Device as DeviceMessage, ListDevicesRequest,
-    ListDevicesResponse, SetDeviceStateRequest, SetDeviceStateResponse,
-    device_service_server::DeviceService,
+    ListDevicesResponse, SetDeviceFreePassageRequest, SetDeviceFreePassageResponse,
+    SetDeviceLockdownRequest, SetDeviceLockdownResponse, SetDeviceStateRequest,
+    SetDeviceStateResponse, device_service_server::DeviceService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
     Api,
-    convert::{fault, id, kind, kind_message, next_page, optional_id, page},
+    convert::{actor, fault, id, kind, kind_message, next_page, optional_id, page},
 };
-use crate::domain::device::Device;
+use crate::domain::{
+    device::Device,
+    passage::{Order, Passage},
+};
 
 #[tonic::async_trait]
 impl DeviceService for Api {
@@ -33,6 +37,7 @@ impl DeviceService for Api {
                 name: new.name,
                 time_zone: new.time_zone,
                 disabled: false,
+                passage: Passage::default(),
             })
             .await?;
         Ok(Response::new(CreateDeviceResponse {
@@ -69,6 +74,40 @@ impl DeviceService for Api {
             device: Some(message(device)),
         }))
     }
+
+    async fn set_device_lockdown(
+        &self,
+        request: Request<SetDeviceLockdownRequest>,
+    ) -> Result<Response<SetDeviceLockdownResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let partner = id("partner_id", &request.partner_id)?;
+        let (order, on) = (Order::Lockdown, request.lockdown);
+        let device = self
+            .app
+            .order_device(partner, &request.device_id, order, on, actor)
+            .await?;
+        Ok(Response::new(SetDeviceLockdownResponse {
+            device: Some(message(device)),
+        }))
+    }
+
+    async fn set_device_free_passage(
+        &self,
+        request: Request<SetDeviceFreePassageRequest>,
+    ) -> Result<Response<SetDeviceFreePassageResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let partner = id("partner_id", &request.partner_id)?;
+        let (order, on) = (Order::FreePassage, request.free_passage);
+        let device = self
+            .app
+            .order_device(partner, &request.device_id, order, on, actor)
+            .await?;
+        Ok(Response::new(SetDeviceFreePassageResponse {
+            device: Some(message(device)),
+        }))
+    }
 }
 
 fn message(device: Device) -> DeviceMessage {
@@ -80,5 +119,7 @@ fn message(device: Device) -> DeviceMessage {
         name: device.name,
         time_zone: device.time_zone,
         disabled: device.disabled,
+        lockdown: device.passage.lockdown,
+        free_passage: device.passage.free,
     }
 }

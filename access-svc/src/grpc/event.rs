@@ -1,9 +1,10 @@
+use futures::{StreamExt, stream::BoxStream};
 use propdev_proto::access::{
     BodyFault, CommandResult as ResultMessage, CommandStatus, CredentialKind as KindMessage,
-    CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, ListEventsRequest,
-    ListEventsResponse, RecordCommandResultsRequest, RecordCommandResultsResponse,
-    RecordCredentialOpeningsRequest, RecordCredentialOpeningsResponse,
-    event_service_server::EventService,
+    CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, FollowEventsRequest,
+    FollowEventsResponse, ListEventsRequest, ListEventsResponse, RecordCommandResultsRequest,
+    RecordCommandResultsResponse, RecordCredentialOpeningsRequest,
+    RecordCredentialOpeningsResponse, WebhookSignature, event_service_server::EventService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -11,14 +12,16 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, next_page, optional_id, optional_text, page, presented, timestamp},
+    convert::{cursor, fault, next_page, optional_id, optional_text, page, presented, timestamp},
 };
 use crate::{
     domain::{
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
+        signature::Signed,
         syntax::is_partner_id,
     },
     error::Error,
+    store::Filter,
 };
 
 /// Most events of one call.
@@ -37,7 +40,8 @@ impl EventService for Api {
             KindMessage::Unspecified => return Err(fault("kind", "is required").into()),
         };
         let presented = presented(request.access_token, request.certificate_sha256);
-        let bearer = self.app.event_writer(&presented).await?;
+        let signed = request.signature.map(signed);
+        let bearer = self.app.event_writer(&presented, signed.as_ref()).await?;
         check_body(request.body_fault, request.events.len())?;
         let events = parse(request.events, request.faults, credential_opening)?;
         let recorded = self
@@ -56,7 +60,8 @@ impl EventService for Api {
     ) -> Result<Response<RecordCommandResultsResponse>, Status> {
         let request = request.into_inner();
         let presented = presented(request.access_token, request.certificate_sha256);
-        let bearer = self.app.event_writer(&presented).await?;
+        let signed = request.signature.map(signed);
+        let bearer = self.app.event_writer(&presented, signed.as_ref()).await?;
         check_body(request.body_fault, request.results.len())?;
         let results = parse(request.results, request.faults, command_result)?;
         let recorded = self.app.record_command_results(&bearer, results).await?;
@@ -79,6 +84,38 @@ impl EventService for Api {
             events: events.into_iter().map(message).collect(),
             next_page_token,
         }))
+    }
+
+    type FollowEventsStream = BoxStream<'static, Result<FollowEventsResponse, Status>>;
+
+    async fn follow_events(
+        &self,
+        request: Request<FollowEventsRequest>,
+    ) -> Result<Response<Self::FollowEventsStream>, Status> {
+        let request = request.into_inner();
+        let filter = Filter {
+            partner: optional_id("partner_id", &request.partner_id)?,
+            device_id: optional_text(request.device_id),
+        };
+        let cursor = cursor(&request.cursor)?;
+        let followed = self.app.follow_events(cursor, filter).await?;
+        let answers = followed.map(|told| -> Result<_, Status> {
+            let told = told?;
+            Ok(FollowEventsResponse {
+                event: told.thing.map(message),
+                cursor: told.cursor.to_string(),
+            })
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+fn signed(message: WebhookSignature) -> Signed {
+    Signed {
+        id: message.id,
+        timestamp: message.timestamp,
+        signature: message.signature,
+        body: Zeroizing::new(message.body),
     }
 }
 

@@ -1,7 +1,9 @@
+use futures::{StreamExt, stream::BoxStream};
 use propdev_proto::access::{
-    Check, Command as CommandMessage, CommandStatus as StatusMessage, Decision, GetOpeningRequest,
-    GetOpeningResponse, ListOpeningsRequest, ListOpeningsResponse, OpenRequest as OpenMessage,
-    OpenResponse, Opening as OpeningMessage, open_request, opening_service_server::OpeningService,
+    Check, Command as CommandMessage, CommandStatus as StatusMessage, Decision,
+    FollowOpeningsRequest, FollowOpeningsResponse, GetOpeningRequest, GetOpeningResponse,
+    ListOpeningsRequest, ListOpeningsResponse, OpenRequest as OpenMessage, OpenResponse,
+    Opening as OpeningMessage, open_request, opening_service_server::OpeningService,
 };
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -9,13 +11,14 @@ use zeroize::Zeroizing;
 use super::{
     Api,
     convert::{
-        fault, kind, kind_message, next_page, optional_id, optional_text, optional_time, page,
-        presented, timestamp,
+        cursor, fault, kind, kind_message, next_page, optional_id, optional_text, optional_time,
+        page, presented, timestamp,
     },
 };
 use crate::{
     app::{Evidence, OpenRequest},
     domain::opening::{CommandStatus, Opening},
+    store::Filter,
 };
 
 #[tonic::async_trait]
@@ -85,6 +88,29 @@ impl OpeningService for Api {
             openings: openings.into_iter().map(for_operator).collect(),
             next_page_token,
         }))
+    }
+
+    type FollowOpeningsStream = BoxStream<'static, Result<FollowOpeningsResponse, Status>>;
+
+    async fn follow_openings(
+        &self,
+        request: Request<FollowOpeningsRequest>,
+    ) -> Result<Response<Self::FollowOpeningsStream>, Status> {
+        let request = request.into_inner();
+        let filter = Filter {
+            partner: optional_id("partner_id", &request.partner_id)?,
+            device_id: optional_text(request.device_id),
+        };
+        let cursor = cursor(&request.cursor)?;
+        let followed = self.app.follow_openings(cursor, filter).await?;
+        let answers = followed.map(|told| -> Result<_, Status> {
+            let told = told?;
+            Ok(FollowOpeningsResponse {
+                opening: told.thing.map(for_operator),
+                cursor: told.cursor.to_string(),
+            })
+        });
+        Ok(Response::new(answers.boxed()))
     }
 }
 

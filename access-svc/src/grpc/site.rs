@@ -1,14 +1,15 @@
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse, SetLockdownRequest,
-    SetLockdownResponse, Site as SiteMessage, site_service_server::SiteService,
+    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
+    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse,
+    Site as SiteMessage, site_service_server::SiteService,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    convert::{id, next_page, page},
+    convert::{actor, id, next_page, page},
 };
-use crate::store::Site;
+use crate::{domain::passage::Order, store::Site};
 
 #[tonic::async_trait]
 impl SiteService for Api {
@@ -40,10 +41,30 @@ impl SiteService for Api {
         &self,
         request: Request<SetLockdownRequest>,
     ) -> Result<Response<SetLockdownResponse>, Status> {
+        let actor = actor(&request);
         let request = request.into_inner();
         let id = id("site_id", &request.site_id)?;
-        let site = self.app.set_lockdown(id, request.lockdown).await?;
+        let site = self
+            .app
+            .order_site(id, Order::Lockdown, request.lockdown, actor)
+            .await?;
         Ok(Response::new(SetLockdownResponse {
+            site: Some(message(site)),
+        }))
+    }
+
+    async fn set_free_passage(
+        &self,
+        request: Request<SetFreePassageRequest>,
+    ) -> Result<Response<SetFreePassageResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let id = id("site_id", &request.site_id)?;
+        let site = self
+            .app
+            .order_site(id, Order::FreePassage, request.free_passage, actor)
+            .await?;
+        Ok(Response::new(SetFreePassageResponse {
             site: Some(message(site)),
         }))
     }
@@ -53,6 +74,7 @@ fn message(site: Site) -> SiteMessage {
     SiteMessage {
         site_id: site.id.to_string(),
         name: site.name,
-        lockdown: site.lockdown,
+        lockdown: site.passage.lockdown,
+        free_passage: site.passage.free,
     }
 }

@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use propdev_proto::access::{AuthEvent as EventMessage, AuthEventKind};
 use prost::Message;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -18,6 +18,15 @@ pub(crate) struct AuthEvent {
     /// Empty for nobody who had proved who they are.
     pub(crate) client_id: String,
     pub(crate) payload: Vec<u8>,
+}
+
+/// An order of an operator that changed something.
+pub(crate) struct PassageChange {
+    pub(crate) site: Uuid,
+    /// Its partner and the partner's id of it; none for the whole site.
+    pub(crate) device: Option<(Uuid, String)>,
+    pub(crate) code: &'static str,
+    pub(crate) actor: String,
 }
 
 impl AuthEvent {
@@ -42,6 +51,39 @@ impl AuthEvent {
             payload: message.encode_to_vec(),
         }
     }
+
+    pub(crate) fn passage_changed(
+        change: PassageChange,
+        request_id: String,
+        at: Timestamp,
+    ) -> Self {
+        let id = Uuid::now_v7();
+        let (partner_id, device_id) = match change.device {
+            Some((partner, device)) => (partner.to_string(), device),
+            None => (String::new(), String::new()),
+        };
+        let message = EventMessage {
+            event_id: id.to_string(),
+            at: Some(prost_types::Timestamp {
+                seconds: at.as_second(),
+                nanos: at.subsec_nanosecond(),
+            }),
+            kind: AuthEventKind::PassageChanged.into(),
+            partner_id,
+            code: change.code.into(),
+            device_id,
+            count: 1,
+            actor: change.actor,
+            request_id,
+            site_id: change.site.to_string(),
+            ..EventMessage::default()
+        };
+        Self {
+            id,
+            client_id: String::new(),
+            payload: message.encode_to_vec(),
+        }
+    }
 }
 
 impl Store {
@@ -53,22 +95,7 @@ impl Store {
         events.sort_by_key(|event| event.id);
         self.db
             .writer
-            .write(move |txn| {
-                async move {
-                    use entity::auth_event::{ActiveModel, Column, Entity};
-                    let rows = events.into_iter().map(|event| ActiveModel {
-                        id: Set(event.id),
-                        client_id: Set(event.client_id),
-                        payload: Set(event.payload),
-                    });
-                    Entity::insert_many(rows)
-                        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
-                        .exec_without_returning(txn)
-                        .await?;
-                    Ok(())
-                }
-                .boxed()
-            })
+            .write(move |txn| insert(txn, events).boxed())
             .await
     }
 
@@ -96,4 +123,20 @@ impl Store {
             })
             .collect())
     }
+}
+
+/// With what they tell of, in the same transaction: neither is there without
+/// the other.
+pub(super) async fn insert(txn: &DatabaseTransaction, events: Vec<AuthEvent>) -> Result<(), Error> {
+    use entity::auth_event::{ActiveModel, Column, Entity};
+    let rows = events.into_iter().map(|event| ActiveModel {
+        id: Set(event.id),
+        client_id: Set(event.client_id),
+        payload: Set(event.payload),
+    });
+    Entity::insert_many(rows)
+        .on_conflict(OnConflict::column(Column::Id).do_nothing().to_owned())
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
 }

@@ -103,6 +103,7 @@ impl Custodian for Records {
             Box::new(table::<entity::evidence::Entity>().made_at_start()),
             Box::new(table::<entity::token_use::Entity>()),
             Box::new(table::<entity::idempotency::Entity>()),
+            Box::new(table::<entity::feed::Entity>().made_at_start()),
             Box::new(table::<entity::opening::Entity>()),
             Box::new(table::<entity::event::Entity>()),
             Box::new(table::<entity::command_result::Entity>()),

@@ -48,6 +48,7 @@ entity!(
         id: Uuid,
         name: String,
         lockdown: bool,
+        free_passage: bool,
         created_at: i64,
     }
 );
@@ -63,6 +64,8 @@ entity!(
         name: String,
         time_zone: String,
         disabled: bool,
+        lockdown: bool,
+        free_passage: bool,
         created_at: i64,
     }
 );
@@ -176,7 +179,8 @@ entity!(
 
 entity!(
     /// `command_id` is null and `command_status` 0 when denied;
-    /// `answered_status` is 0 until the request to open has its answer.
+    /// `answered_status` is 0 until the request to open has its answer, `number`
+    /// until the row, as it is, has its place in the feed.
     opening, "openings", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
@@ -194,6 +198,7 @@ entity!(
         command_status: i16,
         answered_status: i16,
         expires_at: i64,
+        number: i64,
     }
 );
 
@@ -212,6 +217,16 @@ entity!(
         sealed: Vec<u8>,
         opened_at: i64,
         received_at: i64,
+        number: i64,
+    }
+);
+
+entity!(
+    /// The last number given in a feed.
+    feed, "feeds", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        name: String,
+        last: i64,
     }
 );
 

@@ -96,6 +96,7 @@ impl Store {
                 sealed,
                 opened_at,
                 received_at: to_micros(event.received_at),
+                number: 0,
             },
         })
     }
@@ -218,6 +219,7 @@ impl Store {
                         let open = CommandStatus::OPEN_TO_CONFIRMATION.map(CommandStatus::code);
                         Entity::update_many()
                             .col_expr(Column::CommandStatus, Expr::value(status.code()))
+                            .col_expr(Column::Number, Expr::value(0_i64))
                             .filter(Column::Id.eq(result.opening_id))
                             .filter(Column::CommandStatus.is_in(open))
                             .exec(txn)

@@ -1,6 +1,8 @@
 //! The schema's history.
 
 mod custody;
+mod m0004_passage;
+mod m0005_feeds;
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
@@ -14,6 +16,8 @@ impl MigratorTrait for Migrator {
             Box::new(Initial),
             Box::new(AuthEvents),
             Box::new(Answers),
+            Box::new(m0004_passage::Orders),
+            Box::new(m0005_feeds::Feeds),
             Box::new(custody::Custody),
         ]
     }

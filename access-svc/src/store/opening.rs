@@ -93,6 +93,7 @@ fn model(opening: Opening) -> Result<entity::opening::Model, Error> {
             .command
             .as_ref()
             .map_or(0, |c| to_micros(c.expires_at)),
+        number: 0,
     })
 }
 
@@ -185,6 +186,7 @@ impl Store {
                     entity::opening::Entity::update_many()
                         .col_expr(Column::CommandStatus, known.clone())
                         .col_expr(Column::AnsweredStatus, known)
+                        .col_expr(Column::Number, Expr::value(0_i64))
                         .filter(Column::Id.eq(opening))
                         .filter(Column::AnsweredStatus.eq(0_i16))
                         .exec(txn)
@@ -212,6 +214,7 @@ impl Store {
                             Column::CommandStatus,
                             Expr::value(CommandStatus::Unknown.code()),
                         )
+                        .col_expr(Column::Number, Expr::value(0_i64))
                         .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
                         .filter(Column::ExpiresAt.lt(to_micros(expired_before)))
                         .exec(txn)

@@ -6,9 +6,12 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity};
+use super::{AuthEvent, Page, Store, audit, entity};
 use crate::{
-    domain::device::{Device, DeviceKind},
+    domain::{
+        device::{Device, DeviceKind},
+        passage::{Order, Passage},
+    },
     error::{Error, Noun},
 };
 
@@ -16,7 +19,7 @@ use crate::{
 pub(crate) struct Site {
     pub(crate) id: Uuid,
     pub(crate) name: String,
-    pub(crate) lockdown: bool,
+    pub(crate) passage: Passage,
 }
 
 impl From<entity::site::Model> for Site {
@@ -24,7 +27,10 @@ impl From<entity::site::Model> for Site {
         Self {
             id: row.id,
             name: row.name,
-            lockdown: row.lockdown,
+            passage: Passage {
+                lockdown: row.lockdown,
+                free: row.free_passage,
+            },
         }
     }
 }
@@ -40,6 +46,10 @@ impl From<entity::device::Model> for Device {
             name: row.name,
             time_zone: row.time_zone,
             disabled: row.disabled,
+            passage: Passage {
+                lockdown: row.lockdown,
+                free: row.free_passage,
+            },
         }
     }
 }
@@ -53,7 +63,8 @@ impl Store {
                     entity::site::Entity::insert(entity::site::ActiveModel {
                         id: Set(site.id),
                         name: Set(site.name),
-                        lockdown: Set(site.lockdown),
+                        lockdown: Set(site.passage.lockdown),
+                        free_passage: Set(site.passage.free),
                         created_at: Set(now),
                     })
                     .exec_without_returning(txn)
@@ -81,18 +92,68 @@ impl Store {
         Ok(rows.into_iter().map(Site::from).collect())
     }
 
-    pub(crate) async fn set_lockdown(&self, id: Uuid, lockdown: bool) -> Result<Site, Error> {
+    /// Stores the event where the order changes anything.
+    pub(crate) async fn order_site(
+        &self,
+        id: Uuid,
+        order: Order,
+        on: bool,
+        event: AuthEvent,
+    ) -> Result<Site, Error> {
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    entity::site::Entity::update_many()
-                        .col_expr(entity::site::Column::Lockdown, Expr::value(lockdown))
-                        .filter(entity::site::Column::Id.eq(id))
+                    use entity::site::{Column, Entity};
+                    let column = match order {
+                        Order::Lockdown => Column::Lockdown,
+                        Order::FreePassage => Column::FreePassage,
+                    };
+                    let changed = Entity::update_many()
+                        .col_expr(column, Expr::value(on))
+                        .filter(Column::Id.eq(id))
+                        .filter(column.ne(on))
                         .exec(txn)
                         .await?;
-                    let row = entity::site::Entity::find_by_id(id).one(txn).await?;
+                    if changed.rows_affected > 0 {
+                        audit::insert(txn, vec![event]).await?;
+                    }
+                    let row = Entity::find_by_id(id).one(txn).await?;
                     row.map(Site::from).ok_or(Error::NotFound(Noun::Site))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Stores the event where the order changes anything.
+    pub(crate) async fn order_device(
+        &self,
+        uid: Uuid,
+        order: Order,
+        on: bool,
+        event: AuthEvent,
+    ) -> Result<Device, Error> {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::device::{Column, Entity};
+                    let column = match order {
+                        Order::Lockdown => Column::Lockdown,
+                        Order::FreePassage => Column::FreePassage,
+                    };
+                    let changed = Entity::update_many()
+                        .col_expr(column, Expr::value(on))
+                        .filter(Column::Uid.eq(uid))
+                        .filter(column.ne(on))
+                        .exec(txn)
+                        .await?;
+                    if changed.rows_affected > 0 {
+                        audit::insert(txn, vec![event]).await?;
+                    }
+                    let row = Entity::find_by_id(uid).one(txn).await?;
+                    row.map(Device::from).ok_or(Error::NotFound(Noun::Device))
                 }
                 .boxed()
             })
@@ -113,6 +174,8 @@ impl Store {
                         name: Set(device.name),
                         time_zone: Set(device.time_zone),
                         disabled: Set(device.disabled),
+                        lockdown: Set(device.passage.lockdown),
+                        free_passage: Set(device.passage.free),
                         created_at: Set(now),
                     })
                     .exec_without_returning(txn)

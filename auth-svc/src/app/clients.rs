@@ -40,6 +40,7 @@ impl App {
             partner,
             settings,
             secrets: vec![],
+            webhook_secrets: vec![],
             disabled: false,
             created_at: now,
         };
@@ -173,7 +174,7 @@ impl App {
 }
 
 /// What the audit is told of a client's change.
-fn changed(
+pub(super) fn changed(
     at: Timestamp,
     code: &'static str,
     actor: String,

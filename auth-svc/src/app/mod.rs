@@ -11,6 +11,7 @@ mod signing;
 mod snapshot;
 mod tokens;
 mod verification;
+mod webhook_secrets;
 
 use std::sync::Arc;
 

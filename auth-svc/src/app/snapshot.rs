@@ -1,5 +1,5 @@
 //! What issuing a token needs to know, held in memory: clients and signing
-//! keys; beside them the revocations. At most two seconds old, so that no token
+//! keys, with what verifiers need to know besides; beside them the revocations. At most two seconds old, so that no token
 //! costs a read of the database and a change on another replica is in force in
 //! time.
 
@@ -19,6 +19,7 @@ use crate::{
     domain::{
         client::Client,
         signing_key::{self, Times},
+        webhook_secret::SigningSecret,
     },
     error::Error,
     store::StoredKey,
@@ -32,6 +33,7 @@ const REFRESH: Duration = Duration::from_millis(500);
 pub(crate) struct Snapshot {
     pub(crate) version: i64,
     clients: HashMap<String, Arc<Client>>,
+    signing_secrets: HashMap<String, Vec<SigningSecret>>,
     keys: Vec<Arc<StoredKey>>,
     times: Vec<Times>,
 }
@@ -43,6 +45,13 @@ impl Snapshot {
 
     pub(crate) fn clients(&self) -> impl Iterator<Item = &Arc<Client>> {
         self.clients.values()
+    }
+
+    /// With which a client signs its webhooks; none where it need not.
+    pub(crate) fn signing_secrets(&self, client_id: &str) -> &[SigningSecret] {
+        self.signing_secrets
+            .get(client_id)
+            .map_or(&[][..], Vec::as_slice)
     }
 
     /// Every key that a token in force may be signed with, or will be.
@@ -122,6 +131,7 @@ impl App {
     async fn read_snapshot(&self, version: i64) -> Result<Snapshot, Error> {
         let store = &self.parts.store;
         let clients = store.list_clients(None, u64::MAX).await?;
+        let signing_secrets = store.signing_secrets().await?;
         let keys: Vec<Arc<StoredKey>> = store
             .signing_keys()
             .await?
@@ -134,6 +144,7 @@ impl App {
                 .into_iter()
                 .map(|client| (client.id.clone(), Arc::new(client)))
                 .collect(),
+            signing_secrets,
             times: keys
                 .iter()
                 .map(|key| Times {

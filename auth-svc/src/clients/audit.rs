@@ -34,6 +34,7 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
         count: event.count,
         actor: event.actor.clone().unwrap_or_default(),
         request_id: event.request_id.clone(),
+        site_id: String::new(),
     }
     .encode_to_vec()
 }

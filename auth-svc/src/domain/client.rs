@@ -8,6 +8,7 @@ use super::{
     key_set::ClientKeys,
     limits::Limits,
     scope::{Permission, Scope},
+    webhook_secret::WebhookSecret,
 };
 use crate::error::Error;
 
@@ -21,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) partner: Uuid,
     pub(crate) settings: Settings,
     pub(crate) secrets: Vec<Secret>,
+    /// With any, live or ended, its webhooks must be signed.
+    pub(crate) webhook_secrets: Vec<WebhookSecret>,
     pub(crate) disabled: bool,
     pub(crate) created_at: Timestamp,
 }

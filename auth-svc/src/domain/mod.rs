@@ -10,3 +10,4 @@ pub(crate) mod scope;
 pub(crate) mod secret;
 pub(crate) mod signing_key;
 pub(crate) mod token;
+pub(crate) mod webhook_secret;

@@ -141,6 +141,7 @@ mod tests {
                 ..Settings::default()
             },
             secrets: vec![],
+            webhook_secrets: vec![],
             disabled: false,
             created_at: Timestamp::UNIX_EPOCH,
         }

@@ -2,7 +2,9 @@ use propdev_proto::auth::{
     AddClientSecretRequest, AddClientSecretResponse, DeleteClientRequest, DeleteClientResponse,
     DeleteClientSecretRequest, DeleteClientSecretResponse, GetClientRequest, GetClientResponse,
     ListClientsRequest, ListClientsResponse, RegisterClientRequest, RegisterClientResponse,
-    SetClientStateRequest, SetClientStateResponse, UpdateClientRequest, UpdateClientResponse,
+    RemoveWebhookSecretRequest, RemoveWebhookSecretResponse, RotateWebhookSecretRequest,
+    RotateWebhookSecretResponse, SetClientStateRequest, SetClientStateResponse,
+    SetWebhookSecretRequest, SetWebhookSecretResponse, UpdateClientRequest, UpdateClientResponse,
     client_service_server::ClientService,
 };
 use tonic::{Request, Response, Status};
@@ -159,6 +161,57 @@ impl ClientService for ClientApi {
             .delete_client_secret(request.client_id, secret, actor)
             .await?;
         Ok(Response::new(DeleteClientSecretResponse {
+            client: Some(message::client(client)),
+        }))
+    }
+
+    async fn set_webhook_secret(
+        &self,
+        request: Request<SetWebhookSecretRequest>,
+    ) -> Result<Response<SetWebhookSecretResponse>, Status> {
+        let actor = actor(&request);
+        let id = request.into_inner().client_id;
+        let (client, secret, value) = self.app.set_webhook_secret(id, actor).await?;
+        Ok(Response::new(SetWebhookSecretResponse {
+            client: Some(message::client(client)),
+            secret: Some(message::webhook_secret(&secret)),
+            webhook_secret: value.to_string(),
+        }))
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        request: Request<RotateWebhookSecretRequest>,
+    ) -> Result<Response<RotateWebhookSecretResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let others = time("others_expire_at", request.others_expire_at)?;
+        let (client, secret, value) = self
+            .app
+            .rotate_webhook_secret(request.client_id, others, actor)
+            .await?;
+        Ok(Response::new(RotateWebhookSecretResponse {
+            client: Some(message::client(client)),
+            secret: Some(message::webhook_secret(&secret)),
+            webhook_secret: value.to_string(),
+        }))
+    }
+
+    async fn remove_webhook_secret(
+        &self,
+        request: Request<RemoveWebhookSecretRequest>,
+    ) -> Result<Response<RemoveWebhookSecretResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let secret = match request.secret_id.as_str() {
+            "" => None,
+            id => Some(uuid("secret_id", id)?),
+        };
+        let client = self
+            .app
+            .remove_webhook_secrets(request.client_id, secret, actor)
+            .await?;
+        Ok(Response::new(RemoveWebhookSecretResponse {
             client: Some(message::client(client)),
         }))
     }

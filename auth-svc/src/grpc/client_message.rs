@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use propdev_proto::auth::{
     Client as ClientMessage, ClientCertificate, ClientLimits, ClientSecret, IssuedCertificate,
-    TokenLifetimes, client_certificate::KnownBy,
+    TokenLifetimes, WebhookSecret as WebhookSecretMessage, client_certificate::KnownBy,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::{
         key_set::ClientKeys,
         limits::Limits,
         scope::{Permission, Scope},
+        webhook_secret::WebhookSecret,
     },
     error::Error,
 };
@@ -124,6 +125,14 @@ pub(super) fn secret(secret: &Secret) -> ClientSecret {
     }
 }
 
+pub(super) fn webhook_secret(secret: &WebhookSecret) -> WebhookSecretMessage {
+    WebhookSecretMessage {
+        secret_id: secret.id.to_string(),
+        created_at: Some(to_proto(secret.created_at)),
+        expires_at: secret.expires_at.map(to_proto),
+    }
+}
+
 pub(super) fn client(client: Client) -> ClientMessage {
     let settings = client.settings;
     ClientMessage {
@@ -159,6 +168,7 @@ pub(super) fn client(client: Client) -> ClientMessage {
             subject_s: settings.lifetimes.subject.unwrap_or(0),
         }),
         limits: Some(limits_message(&settings.limits)),
+        webhook_secrets: client.webhook_secrets.iter().map(webhook_secret).collect(),
     }
 }
 

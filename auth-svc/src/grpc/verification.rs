@@ -1,6 +1,6 @@
 use propdev_proto::auth::{
     ClientLimits, GetVerificationStateRequest, GetVerificationStateResponse, Revocation,
-    VerificationClient, VerificationKey, VerificationState,
+    VerificationClient, VerificationKey, VerificationState, WebhookSigningSecret,
     verification_service_server::VerificationService,
 };
 use tonic::{Request, Response, Status};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::to_proto;
 use crate::{
     app::{App, Known, Snapshot},
-    domain::client::Client,
+    domain::{client::Client, webhook_secret::SigningSecret},
 };
 
 pub(crate) struct VerificationApi {
@@ -62,11 +62,14 @@ fn state(snapshot: &Snapshot) -> VerificationState {
                 public_key: stored.key.public().to_vec(),
             })
             .collect(),
-        clients: snapshot.clients().map(|c| client(c)).collect(),
+        clients: snapshot
+            .clients()
+            .map(|c| client(c, snapshot.signing_secrets(&c.id)))
+            .collect(),
     }
 }
 
-fn client(client: &Client) -> VerificationClient {
+fn client(client: &Client, signing_secrets: &[SigningSecret]) -> VerificationClient {
     let settings = &client.settings;
     let limits = settings.limits.in_force();
     VerificationClient {
@@ -86,5 +89,12 @@ fn client(client: &Client) -> VerificationClient {
             misses_per_minute: limits.misses_per_minute.get(),
             device_misses_per_minute: limits.device_misses_per_minute.get(),
         }),
+        webhook_secrets: signing_secrets
+            .iter()
+            .map(|secret| WebhookSigningSecret {
+                secret: secret.value.to_vec(),
+                expires_at: secret.expires_at.map(to_proto),
+            })
+            .collect(),
     }
 }

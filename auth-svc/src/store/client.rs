@@ -1,12 +1,12 @@
 //! Clients and their secrets' hashes.
 
-use std::{collections::HashMap, num::NonZeroU32};
+use std::collections::HashMap;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use mesh::clock::{from_micros, to_micros};
+use mesh::clock::to_micros;
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
+    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait},
@@ -15,16 +15,14 @@ use uuid::Uuid;
 
 use super::{
     Store, bump,
-    entity::{client, client_secret},
+    client_row::{read, settings_row},
+    entity::{client, client_secret, webhook_secret},
     outbox::{Encoded, insert_events},
 };
 use crate::{
     domain::{
-        certificate::RequiredCertificate,
-        client::{Client, Lifetimes, Secret, Settings},
-        key_set::ClientKeys,
-        limits::Limits,
-        scope::{Permission, Scope},
+        client::{Client, Secret, Settings},
+        webhook_secret::WebhookSecret,
     },
     error::Error,
 };
@@ -78,10 +76,12 @@ impl Store {
             .all(&self.db.read)
             .await?;
         let mut secrets = client_secret::Entity::find();
+        let mut webhook_secrets = webhook_secret::Entity::find();
         // A whole list needs no names; a page's fit a statement.
         if limit <= 1_001 {
-            let ids = rows.iter().map(|row| row.client_id.clone());
-            secrets = secrets.filter(client_secret::Column::ClientId.is_in(ids));
+            let ids: Vec<String> = rows.iter().map(|row| row.client_id.clone()).collect();
+            secrets = secrets.filter(client_secret::Column::ClientId.is_in(ids.clone()));
+            webhook_secrets = webhook_secrets.filter(webhook_secret::Column::ClientId.is_in(ids));
         }
         let mut by_client: HashMap<String, Vec<Secret>> = HashMap::new();
         for row in secrets
@@ -92,10 +92,20 @@ impl Store {
             let secrets = by_client.entry(row.client_id.clone()).or_default();
             secrets.push(row.into());
         }
+        let mut signing: HashMap<String, Vec<WebhookSecret>> = HashMap::new();
+        for row in webhook_secrets
+            .order_by_asc(webhook_secret::Column::Id)
+            .all(&self.db.read)
+            .await?
+        {
+            let secrets = signing.entry(row.client_id.clone()).or_default();
+            secrets.push((&row).into());
+        }
         rows.into_iter()
             .map(|row| {
                 let secrets = by_client.remove(&row.client_id).unwrap_or_default();
-                read(row, secrets)
+                let signing = signing.remove(&row.client_id).unwrap_or_default();
+                read(row, secrets, signing)
             })
             .collect()
     }
@@ -166,6 +176,10 @@ impl Store {
                     }
                     client_secret::Entity::delete_many()
                         .filter(client_secret::Column::ClientId.eq(&id))
+                        .exec(txn)
+                        .await?;
+                    webhook_secret::Entity::delete_many()
+                        .filter(webhook_secret::Column::ClientId.eq(&id))
                         .exec(txn)
                         .await?;
                     client::Entity::delete_by_id(id).exec(txn).await?;
@@ -247,7 +261,7 @@ impl Store {
     }
 }
 
-async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Client>, Error> {
+pub(super) async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Client>, Error> {
     let Some(row) = client::Entity::find_by_id(id).one(db).await? else {
         return Ok(None);
     };
@@ -257,11 +271,17 @@ async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Client>, Err
         .all(db)
         .await?;
     let secrets = secrets.into_iter().map(Secret::from).collect();
-    read(row, secrets).map(Some)
+    let webhook_secrets = webhook_secret::Entity::find()
+        .filter(webhook_secret::Column::ClientId.eq(id))
+        .order_by_asc(webhook_secret::Column::Id)
+        .all(db)
+        .await?;
+    let webhook_secrets = webhook_secrets.iter().map(WebhookSecret::from).collect();
+    read(row, secrets, webhook_secrets).map(Some)
 }
 
 /// The client as it is now, told of to the audit.
-async fn tell(
+pub(super) async fn tell(
     txn: &DatabaseTransaction,
     id: &str,
     event: impl FnOnce(&Client) -> Encoded + Send,
@@ -288,93 +308,4 @@ async fn insert_secret(
     .exec_without_returning(txn)
     .await?;
     Ok(())
-}
-
-fn settings_row(settings: &Settings) -> client::ActiveModel {
-    // At most 100,000 and 3,600: both fit.
-    let number = |value: Option<NonZeroU32>| Set(value.map(|value| value.get() as i32));
-    let seconds = |value: Option<u32>| Set(value.map(|value| value as i32));
-    let (thumbprint, issued) = match &settings.certificate {
-        Some(RequiredCertificate::Thumbprint(thumbprint)) => (Some(thumbprint.to_vec()), None),
-        Some(RequiredCertificate::Issued(issued)) => (None, Some(issued)),
-        None => (None, None),
-    };
-    client::ActiveModel {
-        client_id: NotSet,
-        partner_id: NotSet,
-        disabled: NotSet,
-        created_at: NotSet,
-        name: Set(settings.name.clone()),
-        sites: Set(join(settings.sites.iter())),
-        scopes: Set(join(settings.scopes.iter().map(|s| s.as_str()))),
-        permissions: Set(join(settings.permissions.iter().map(|p| p.as_str()))),
-        jwks: Set(settings.keys.as_ref().map(|keys| keys.json().to_owned())),
-        certificate_thumbprint: Set(thumbprint),
-        certificate_subject: Set(issued.map(|issued| issued.subject.clone())),
-        certificate_ca: Set(issued.map(|issued| issued.ca_pem.clone())),
-        client_lifetime_s: seconds(settings.lifetimes.client),
-        subject_lifetime_s: seconds(settings.lifetimes.subject),
-        requests_per_second: number(settings.limits.requests_per_second),
-        burst: number(settings.limits.burst),
-        misses_per_minute: number(settings.limits.misses_per_minute),
-        device_misses_per_minute: number(settings.limits.device_misses_per_minute),
-    }
-}
-
-fn read(row: client::Model, secrets: Vec<Secret>) -> Result<Client, Error> {
-    let unsigned = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
-    let number = |value| unsigned(value).and_then(NonZeroU32::new);
-    let thumbprint = row.certificate_thumbprint.map(|bytes| {
-        let thumbprint = bytes.try_into().map_err(|_| Error::Corrupt("client"))?;
-        Ok::<_, Error>(RequiredCertificate::Thumbprint(thumbprint))
-    });
-    let certificate = match (thumbprint, row.certificate_subject, row.certificate_ca) {
-        (Some(thumbprint), ..) => Some(thumbprint?),
-        (None, Some(subject), Some(ca)) => Some(RequiredCertificate::by_subject(&subject, &ca)?),
-        _ => None,
-    };
-    Ok(Client {
-        id: row.client_id,
-        partner: row.partner_id,
-        settings: Settings {
-            name: row.name,
-            sites: split(&row.sites, |id| Uuid::try_parse(id).ok()),
-            scopes: split(&row.scopes, Scope::parse),
-            permissions: split(&row.permissions, Permission::parse),
-            keys: row.jwks.as_deref().map(ClientKeys::parse).transpose()?,
-            certificate,
-            lifetimes: Lifetimes {
-                client: unsigned(row.client_lifetime_s),
-                subject: unsigned(row.subject_lifetime_s),
-            },
-            limits: Limits {
-                requests_per_second: number(row.requests_per_second),
-                burst: number(row.burst),
-                misses_per_minute: number(row.misses_per_minute),
-                device_misses_per_minute: number(row.device_misses_per_minute),
-            },
-        },
-        secrets,
-        disabled: row.disabled,
-        created_at: from_micros(row.created_at),
-    })
-}
-
-impl From<client_secret::Model> for Secret {
-    fn from(row: client_secret::Model) -> Self {
-        Self {
-            id: row.id,
-            hash: row.hash,
-            created_at: from_micros(row.created_at),
-            expires_at: row.expires_at.map(from_micros),
-        }
-    }
-}
-
-fn join(values: impl Iterator<Item = impl ToString>) -> String {
-    values.map(|v| v.to_string()).collect::<Vec<_>>().join(" ")
-}
-
-fn split<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-    text.split(' ').filter_map(parse).collect()
 }

@@ -19,12 +19,19 @@ use mesh::{
 
 use super::entity::{
     client, client_secret, outbox, revocation, signing_key, state_version, used_assertion,
+    webhook_secret,
 };
 
 const SIGNING_KEYS: Wrapped<signing_key::Entity> = Wrapped {
     epoch: signing_key::Column::Epoch,
     key: signing_key::Column::WrappedKey,
     bound_to: signing_key::Column::Kid,
+};
+
+const WEBHOOK_SECRETS: Wrapped<webhook_secret::Entity> = Wrapped {
+    epoch: webhook_secret::Column::Epoch,
+    key: webhook_secret::Column::WrappedKey,
+    bound_to: webhook_secret::Column::Id,
 };
 
 /// The rows of auth-svc, in the hands of custody.
@@ -42,7 +49,11 @@ impl Records {
 #[tonic::async_trait]
 impl Custodian for Records {
     async fn references(&self) -> Result<BTreeMap<i64, u64>, CustodyError> {
-        SIGNING_KEYS.references(&self.db.read).await
+        let mut references = SIGNING_KEYS.references(&self.db.read).await?;
+        for (epoch, rows) in WEBHOOK_SECRETS.references(&self.db.read).await? {
+            *references.entry(epoch).or_default() += rows;
+        }
+        Ok(references)
     }
 
     async fn rewrap(&self, limit: u64) -> Result<u64, CustodyError> {
@@ -50,13 +61,18 @@ impl Custodian for Records {
         self.db
             .writer
             .write(move |txn| {
-                async move { SIGNING_KEYS.rewrap(txn, &keyring, limit).await }.boxed()
+                async move {
+                    let moved = SIGNING_KEYS.rewrap(txn, &keyring, limit).await?;
+                    Ok(moved + WEBHOOK_SECRETS.rewrap(txn, &keyring, limit).await?)
+                }
+                .boxed()
             })
             .await
     }
 
     async fn verify(&self) -> Result<u64, CustodyError> {
-        SIGNING_KEYS.verify(&self.db.read, &self.keyring).await
+        Ok(SIGNING_KEYS.verify(&self.db.read, &self.keyring).await?
+            + WEBHOOK_SECRETS.verify(&self.db.read, &self.keyring).await?)
     }
 
     fn tables(&self) -> Vec<Box<dyn Table>> {
@@ -69,6 +85,7 @@ impl Custodian for Records {
             ),
             Box::new(table::<client::Entity>()),
             Box::new(table::<client_secret::Entity>()),
+            Box::new(table::<webhook_secret::Entity>().with_keys(WEBHOOK_SECRETS)),
             Box::new(table::<revocation::Entity>()),
             Box::new(table::<used_assertion::Entity>()),
             // While there are no clients it holds what strangers tried.

@@ -54,6 +54,29 @@ pub(crate) mod client_secret {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// `sealed` holds the value under the row's own key.
+pub(crate) mod webhook_secret {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "webhook_secrets")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub client_id: String,
+        pub epoch: i64,
+        pub wrapped_key: Vec<u8>,
+        pub sealed: Vec<u8>,
+        pub created_at: i64,
+        pub expires_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub(crate) mod signing_key {
     use sea_orm::entity::prelude::*;
 

@@ -3,12 +3,14 @@
 
 mod client;
 mod custody;
+mod client_row;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
 pub(crate) mod migration;
 mod outbox;
 mod revocation;
 mod signing_key;
+mod webhook_secret;
 
 pub(crate) use custody::Records;
 use mesh::{db::Db, keyring::Keyring};
@@ -19,6 +21,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 pub(crate) use signing_key::StoredKey;
+pub(crate) use webhook_secret::Arrival;
 
 use self::entity::state_version;
 use crate::error::Error;

@@ -49,7 +49,7 @@ table! {
     SUBJECT_NOT_RECOGNIZED FORBIDDEN "subject_not_recognized" "Subject not recognized"
         "The evidence names no resident who can be told apart.";
     LOCKDOWN FORBIDDEN "lockdown" "Lockdown"
-        "The site is locked down.";
+        "The site or the device is locked down.";
     DEVICE_DISABLED FORBIDDEN "device_disabled" "Device disabled"
         "The device is switched off.";
     RESIDENT_SUSPENDED FORBIDDEN "resident_suspended" "Resident suspended"

@@ -48,7 +48,7 @@ async fn add_hidden_devices(mesh: &Mesh) {
                 kind: kind.into(),
                 name: id.into(),
                 time_zone: "Europe/Moscow".into(),
-                disabled: false,
+                ..Device::default()
             }),
         };
         let made = operator.devices().create_device(request).await;

@@ -2,8 +2,10 @@
 
 use std::{fs, path::Path};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use devmesh::estate::{BARRIER, DOOR, FOB, KEY, PLATE};
 use mesh_tests::{Database, Mesh};
+use propdev_proto::auth::SetWebhookSecretRequest;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,6 +32,12 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
         event[name] = json!(id);
         assert_eq!(partner.post(path, &token, Some(&event)).await.status, 202);
     }
+    let request = SetWebhookSecretRequest {
+        client_id: mesh.estate.client_id.clone(),
+    };
+    let mut clients = crate::clients::operator(&mesh).clients();
+    let set = clients.set_webhook_secret(request).await.expect("a secret");
+    let signing = set.into_inner().webhook_secret.replace("whsec_", "");
     let enrolled = partner_sim::face::Identity::new(mesh.estate.resident.identity, 512).enrolment();
     let bytes =
         |vector: &[f32]| -> Vec<u8> { vector[..4].iter().flat_map(|v| v.to_le_bytes()).collect() };
@@ -41,6 +49,8 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
         b"key-of-nobody".to_vec(),
         mesh.estate.client_secret.as_bytes().to_vec(),
         token.as_bytes().to_vec(),
+        STANDARD.decode(&signing).expect("base64"),
+        signing.into_bytes(),
         bytes(&probe),
         bytes(&enrolled),
     ];

@@ -24,8 +24,8 @@ use mesh::{
     tls::Credentials,
 };
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse, SetLockdownRequest,
-    SetLockdownResponse,
+    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
+    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse,
     site_service_client::SiteServiceClient,
     site_service_server::{SiteService, SiteServiceServer},
 };
@@ -88,6 +88,13 @@ impl SiteService for Obedient {
     ) -> Result<Response<SetLockdownResponse>, Status> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Err(Status::unavailable("as told"))
+    }
+
+    async fn set_free_passage(
+        &self,
+        _: Request<SetFreePassageRequest>,
+    ) -> Result<Response<SetFreePassageResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {
-    /// Tokens issued, refused and revoked, clients and keys changed; newest first
+    /// Tokens issued, refused and revoked, clients, keys and states of sites and
+    /// devices changed; newest first
     Tokens {
         /// OAuth client; without it, of all clients
         #[arg(long, default_value = "", hide_default_value = true)]
@@ -45,7 +46,7 @@ impl Audit {
 impl Row for access::AuthEvent {
     const MESSAGE: &'static str = "propdev.access.v1.AuthEvent";
     const COLUMNS: &'static [&'static str] = &[
-        "AT", "WHAT", "CODE", "CAUSE", "COUNT", "CLIENT", "BY", "WHO", "DEVICE", "ACTOR",
+        "AT", "WHAT", "CODE", "CAUSE", "COUNT", "CLIENT", "BY", "WHO", "SITE", "DEVICE", "ACTOR",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -58,6 +59,7 @@ impl Row for access::AuthEvent {
             or_dash(&self.client_id),
             or_dash(&self.means),
             or_dash(&self.audit_pseudonym),
+            or_dash(&self.site_id),
             or_dash(&self.device_id),
             or_dash(&self.actor),
         ]

@@ -10,6 +10,7 @@ use propdev_proto::auth::{
 };
 use serde_json::json;
 
+use super::webhook_secret::WebhookSecret;
 use crate::{
     connection::{Line, Session},
     error::Failure,
@@ -18,7 +19,8 @@ use crate::{
     pages::Limit,
 };
 
-const KEEP: &str = "Keep the secret now: it is shown this once and cannot be read again.";
+pub(super) const KEEP: &str =
+    "Keep the secret now: it is shown this once and cannot be read again.";
 
 #[derive(Subcommand)]
 pub(crate) enum Client {
@@ -57,6 +59,9 @@ pub(crate) enum Client {
         /// UUID, as `client show` lists them
         secret_id: String,
     },
+    /// With which the client signs its webhooks; in force within 2 s
+    #[command(subcommand)]
+    WebhookSecret(WebhookSecret),
 }
 
 #[derive(Args)]
@@ -206,7 +211,7 @@ impl Pace {
     }
 }
 
-type Clients = ClientServiceClient<Line>;
+pub(super) type Clients = ClientServiceClient<Line>;
 
 impl Client {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
@@ -267,6 +272,7 @@ impl Client {
                 let reply = clients.delete_client_secret(request).await?.into_inner();
                 output.one(reply.client.as_ref())
             }
+            Self::WebhookSecret(secret) => secret.run(&mut clients, session).await,
         }
     }
 }
@@ -381,6 +387,14 @@ fn details(client: &auth::Client) -> Vec<String> {
             format!("secret {}: made {made}, ends {until}", secret.secret_id)
         })
         .collect();
+    lines.extend(client.webhook_secrets.iter().map(|secret| {
+        let until = moment::show(secret.expires_at.as_ref());
+        let made = moment::show(secret.created_at.as_ref());
+        format!(
+            "webhook secret {}: made {made}, ends {until}",
+            secret.secret_id
+        )
+    }));
     if !client.jwks.is_empty() {
         lines.push(format!("jwks: {}", client.jwks.replace(['\n', '\r'], " ")));
     }

@@ -1,9 +1,10 @@
 use clap::{Args, Subcommand, ValueEnum};
 use propdev_proto::access::{
-    self, CreateDeviceRequest, DeviceKind, ListDevicesRequest, SetDeviceStateRequest,
-    device_service_client::DeviceServiceClient,
+    self, CreateDeviceRequest, DeviceKind, ListDevicesRequest, SetDeviceFreePassageRequest,
+    SetDeviceLockdownRequest, SetDeviceStateRequest, device_service_client::DeviceServiceClient,
 };
 
+use super::site::Switch;
 use crate::{
     connection::Session,
     error::Failure,
@@ -24,6 +25,20 @@ pub(crate) enum Device {
     /// Open it for nobody
     Disable(Named),
     Enable(Named),
+    /// Open it for nobody, or as before
+    Lockdown {
+        #[command(flatten)]
+        named: Named,
+        #[arg(value_enum)]
+        state: Switch,
+    },
+    /// Open it for every resident, as in a fire, or as before; beats lockdown
+    FreePassage {
+        #[command(flatten)]
+        named: Named,
+        #[arg(value_enum)]
+        state: Switch,
+    },
 }
 
 #[derive(Args)]
@@ -88,7 +103,7 @@ impl Device {
                     kind: add.kind.into(),
                     name: add.name,
                     time_zone: add.time_zone,
-                    disabled: false,
+                    ..access::Device::default()
                 };
                 let request = CreateDeviceRequest {
                     device: Some(device),
@@ -111,6 +126,24 @@ impl Device {
                     .await?;
                 return session.output.list(&listed);
             }
+            Self::Lockdown { named, state } => {
+                let request = SetDeviceLockdownRequest {
+                    partner_id: named.partner,
+                    device_id: named.id,
+                    lockdown: state.is_on(),
+                };
+                let reply = devices.set_device_lockdown(request).await?.into_inner();
+                return session.output.one(reply.device.as_ref());
+            }
+            Self::FreePassage { named, state } => {
+                let request = SetDeviceFreePassageRequest {
+                    partner_id: named.partner,
+                    device_id: named.id,
+                    free_passage: state.is_on(),
+                };
+                let reply = devices.set_device_free_passage(request).await?.into_inner();
+                return session.output.one(reply.device.as_ref());
+            }
             Self::Disable(named) => (named, true),
             Self::Enable(named) => (named, false),
         };
@@ -122,6 +155,21 @@ impl Device {
         let reply = devices.set_device_state(request).await?.into_inner();
         session.output.one(reply.device.as_ref())
     }
+}
+
+fn state(device: &access::Device) -> String {
+    let disabled = if device.disabled {
+        "disabled"
+    } else {
+        "active"
+    };
+    let orders = [
+        (device.lockdown, "lockdown"),
+        (device.free_passage, "free passage"),
+    ];
+    let in_force = orders.iter().filter(|(on, _)| *on).map(|(_, name)| *name);
+    let words: Vec<&str> = std::iter::once(disabled).chain(in_force).collect();
+    words.join(", ")
 }
 
 impl Row for access::Device {
@@ -144,7 +192,7 @@ impl Row for access::Device {
             self.partner_id.clone(),
             self.site_id.clone(),
             self.time_zone.clone(),
-            if self.disabled { "disabled" } else { "active" }.into(),
+            state(self),
         ]
     }
 }

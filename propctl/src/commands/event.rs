@@ -1,9 +1,13 @@
 use clap::Subcommand;
-use propdev_proto::access::{self, ListEventsRequest, event_service_client::EventServiceClient};
+use propdev_proto::access::{
+    self, FollowEventsRequest, FollowEventsResponse, ListEventsRequest,
+    event_service_client::EventServiceClient,
+};
 
 use crate::{
     connection::Session,
     error::Failure,
+    follow::{Follow, Told},
     moment,
     output::{Row, or_dash, short, yes_no},
     pages::Limit,
@@ -11,20 +15,46 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Event {
-    /// Newest first
+    /// Newest first; with --follow, each as it is stored
     List {
         /// UUID; without it, of all partners
         #[arg(long, default_value = "", hide_default_value = true)]
         partner: String,
+        /// As the partner names it, with --follow; without it, of all devices and of none
+        #[arg(
+            long,
+            requires = "follow",
+            default_value = "",
+            hide_default_value = true
+        )]
+        device: String,
         #[command(flatten)]
         limit: Limit,
+        #[command(flatten)]
+        follow: Follow,
     },
 }
 
 impl Event {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let Self::List { partner, limit } = self;
+        let Self::List {
+            partner,
+            device,
+            limit,
+            follow,
+        } = self;
         let mut events = EventServiceClient::new(session.access()?);
+        if follow.is_wanted() {
+            let ask = async |cursor| {
+                let request = FollowEventsRequest {
+                    cursor,
+                    partner_id: partner.clone(),
+                    device_id: device.clone(),
+                };
+                events.follow_events(request).await
+            };
+            return follow.run(session, ask).await;
+        }
         let listed = limit
             .gather(async |page_size, page_token| {
                 let partner_id = partner.clone();
@@ -38,6 +68,14 @@ impl Event {
             })
             .await?;
         session.output.list(&listed)
+    }
+}
+
+impl Told for FollowEventsResponse {
+    type Item = access::Event;
+
+    fn into_parts(self) -> (Option<access::Event>, String) {
+        (self.event, self.cursor)
     }
 }
 

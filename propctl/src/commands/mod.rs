@@ -20,3 +20,4 @@ pub(crate) mod signing_key;
 pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod vehicle;
+pub(crate) mod webhook_secret;

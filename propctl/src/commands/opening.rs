@@ -1,12 +1,14 @@
 use clap::Subcommand;
 use propdev_proto::access::{
-    self, ListOpeningsRequest, opening_service_client::OpeningServiceClient,
+    self, FollowOpeningsRequest, FollowOpeningsResponse, ListOpeningsRequest,
+    opening_service_client::OpeningServiceClient,
 };
 
 use super::device::show_kind;
 use crate::{
     connection::Session,
     error::Failure,
+    follow::{Follow, Told},
     moment,
     output::{Row, or_dash, short},
     pages::Limit,
@@ -14,7 +16,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Opening {
-    /// Newest first
+    /// Newest first; with --follow, each as it is decided and whenever it changes
     List {
         /// UUID; without it, of all partners
         #[arg(long, default_value = "", hide_default_value = true)]
@@ -24,6 +26,8 @@ pub(crate) enum Opening {
         device: String,
         #[command(flatten)]
         limit: Limit,
+        #[command(flatten)]
+        follow: Follow,
     },
 }
 
@@ -33,8 +37,20 @@ impl Opening {
             partner,
             device,
             limit,
+            follow,
         } = self;
         let mut openings = OpeningServiceClient::new(session.access()?);
+        if follow.is_wanted() {
+            let ask = async |cursor| {
+                let request = FollowOpeningsRequest {
+                    cursor,
+                    partner_id: partner.clone(),
+                    device_id: device.clone(),
+                };
+                openings.follow_openings(request).await
+            };
+            return follow.run(session, ask).await;
+        }
         let listed = limit
             .gather(async |page_size, page_token| {
                 let request = ListOpeningsRequest {
@@ -51,6 +67,14 @@ impl Opening {
     }
 }
 
+impl Told for FollowOpeningsResponse {
+    type Item = access::Opening;
+
+    fn into_parts(self) -> (Option<access::Opening>, String) {
+        (self.opening, self.cursor)
+    }
+}
+
 impl Row for access::Opening {
     const MESSAGE: &'static str = "propdev.access.v1.Opening";
     const COLUMNS: &'static [&'static str] = &[
@@ -63,8 +87,14 @@ impl Row for access::Opening {
             .command
             .as_ref()
             .map(|command| short(command.status().as_str_name(), "COMMAND_STATUS_"));
-        let mut causes = self.checks.iter().map(|check| check.cause.as_str());
-        let cause = causes.find(|cause| !cause.is_empty());
+        // Of what refused it, or of what let it pass all the same.
+        let denied = !self.denial_code.is_empty();
+        let cause = self
+            .checks
+            .iter()
+            .filter(|check| check.passed != denied)
+            .map(|check| check.cause.as_str())
+            .find(|cause| !cause.is_empty());
         vec![
             moment::show(self.decided_at.as_ref()),
             self.opening_id.clone(),
@@ -73,7 +103,8 @@ impl Row for access::Opening {
             or_dash(&self.means),
             or_dash(&self.audit_pseudonym),
             match (self.denial_code.as_str(), cause) {
-                ("", _) => decision,
+                ("", None) => decision,
+                ("", Some(cause)) => format!("{decision} ({cause})"),
                 (code, None) => format!("{decision}: {code}"),
                 (code, Some(cause)) => format!("{decision}: {code} ({cause})"),
             },

@@ -1,6 +1,6 @@
 use clap::{Subcommand, ValueEnum};
 use propdev_proto::access::{
-    self, CreateSiteRequest, ListSitesRequest, SetLockdownRequest,
+    self, CreateSiteRequest, ListSitesRequest, SetFreePassageRequest, SetLockdownRequest,
     site_service_client::SiteServiceClient,
 };
 
@@ -20,12 +20,24 @@ pub(crate) enum Site {
         #[arg(value_enum)]
         state: Switch,
     },
+    /// Open the site for every resident, as in a fire, or as before; beats lockdown
+    FreePassage {
+        site_id: String,
+        #[arg(value_enum)]
+        state: Switch,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Switch {
     On,
     Off,
+}
+
+impl Switch {
+    pub(super) fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
 }
 
 impl Site {
@@ -55,9 +67,17 @@ impl Site {
             Self::Lockdown { site_id, state } => {
                 let request = SetLockdownRequest {
                     site_id,
-                    lockdown: matches!(state, Switch::On),
+                    lockdown: state.is_on(),
                 };
                 let reply = sites.set_lockdown(request).await?.into_inner();
+                session.output.one(reply.site.as_ref())
+            }
+            Self::FreePassage { site_id, state } => {
+                let request = SetFreePassageRequest {
+                    site_id,
+                    free_passage: state.is_on(),
+                };
+                let reply = sites.set_free_passage(request).await?.into_inner();
                 session.output.one(reply.site.as_ref())
             }
         }
@@ -66,13 +86,15 @@ impl Site {
 
 impl Row for access::Site {
     const MESSAGE: &'static str = "propdev.access.v1.Site";
-    const COLUMNS: &'static [&'static str] = &["SITE", "NAME", "LOCKDOWN"];
+    const COLUMNS: &'static [&'static str] = &["SITE", "NAME", "LOCKDOWN", "FREE PASSAGE"];
 
     fn cells(&self) -> Vec<String> {
+        let show = |on: bool| if on { "on" } else { "off" }.to_owned();
         vec![
             self.site_id.clone(),
             self.name.clone(),
-            if self.lockdown { "on" } else { "off" }.into(),
+            show(self.lockdown),
+            show(self.free_passage),
         ]
     }
 }

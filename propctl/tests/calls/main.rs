@@ -3,6 +3,7 @@
 mod custody;
 mod doctor;
 mod erasures;
+mod following;
 mod house;
 mod receipts;
 mod sites;

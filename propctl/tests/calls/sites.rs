@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse, SetLockdownRequest,
-    SetLockdownResponse, Site,
+    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
+    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse, Site,
     site_service_server::{SiteService, SiteServiceServer},
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl SiteService for Sites {
         let site = Site {
             site_id: format!("s{}", sites.len() + 1),
             name,
-            lockdown: false,
+            ..Site::default()
         };
         sites.push(site.clone());
         Ok(Response::new(CreateSiteResponse { site: Some(site) }))
@@ -61,6 +61,20 @@ impl SiteService for Sites {
             "no site of this id",
         ))
     }
+
+    async fn set_free_passage(
+        &self,
+        request: Request<SetFreePassageRequest>,
+    ) -> Result<Response<SetFreePassageResponse>, Status> {
+        let request = request.into_inner();
+        let mut sites = self.0.lock().expect("a lock");
+        let site = sites.iter_mut().find(|s| s.site_id == request.site_id);
+        let site = site.ok_or_else(|| Status::not_found("no site of this id"))?;
+        site.free_passage = request.free_passage;
+        Ok(Response::new(SetFreePassageResponse {
+            site: Some(site.clone()),
+        }))
+    }
 }
 
 /// With access-svc alone.
@@ -89,12 +103,14 @@ async fn sites_are_added_and_listed() {
     let sites: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     assert_eq!(
         sites[2],
-        json!({ "site_id": "s3", "name": "West", "lockdown": false })
+        json!({ "site_id": "s3", "name": "West", "lockdown": false, "free_passage": false })
     );
+    let freed = propctl(&settings, &["site", "free-passage", "s1", "on"]).await;
+    assert!(freed.status.success(), "{}", text(&freed.stderr));
     let listed = propctl(&settings, &["site", "list", "--limit", "1"]).await;
     assert_eq!(
         text(&listed.stdout),
-        "SITE  NAME   LOCKDOWN\ns1    North  off\n"
+        "SITE  NAME   LOCKDOWN  FREE PASSAGE\ns1    North  off       on\n"
     );
     assert!(text(&listed.stderr).contains("--limit"));
 }

@@ -4,7 +4,8 @@
 mod m0001_initial;
 mod m0002_whole_server;
 mod m0003_numbered_revocations;
-mod m0004_custody;
+mod m0004_webhook_secrets;
+mod m0005_custody;
 
 use sea_orm_migration::prelude::*;
 
@@ -17,7 +18,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Initial),
             Box::new(m0002_whole_server::WholeServer),
             Box::new(m0003_numbered_revocations::NumberedRevocations),
-            Box::new(m0004_custody::Custody),
+            Box::new(m0004_webhook_secrets::SignedWebhooks),
+            Box::new(m0005_custody::Custody),
         ]
     }
 }

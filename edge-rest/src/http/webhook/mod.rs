@@ -9,9 +9,10 @@ use axum::{
 };
 use batch::{Batch, Opened, batch, command_result, credential_opening};
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use propdev_proto::access::{
     BodyFault, CredentialKind, RecordCommandResultsRequest, RecordCredentialOpeningsRequest,
+    WebhookSignature,
 };
 use serde_json::json;
 
@@ -58,6 +59,7 @@ async fn credential_openings(
         faults: batch.faults,
         body_fault: body_fault.clone(),
         certificate_sha256: certificate_sha256(&parts.extensions),
+        signature: signature(&parts.headers, &bytes),
     };
     match edge.inside.record_credential_openings(message).await {
         Ok(answer) => Ok(accepted(answer.accepted, answer.duplicates)),
@@ -82,6 +84,7 @@ pub(crate) async fn commands(
         faults: batch.faults,
         body_fault: body_fault.clone(),
         certificate_sha256: certificate_sha256(&parts.extensions),
+        signature: signature(&parts.headers, &bytes),
     };
     match edge.inside.record_command_results(message).await {
         Ok(answer) => Ok(accepted(answer.accepted, answer.duplicates)),
@@ -94,6 +97,28 @@ async fn receive(request: Request) -> Result<(Bearer, Parts, Bytes), Problem> {
     let token = Bearer::of(&parts.headers)?;
     let bytes = read(&parts.headers, body, BATCH_LIMIT).await?;
     Ok((token, parts, bytes))
+}
+
+/// The signature that a call carries, and what it is over. Whether it is
+/// wanted, and by whom it must be, is known inside.
+fn signature(headers: &HeaderMap, body: &Bytes) -> Option<WebhookSignature> {
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    if !names.iter().any(|name| headers.contains_key(*name)) {
+        return None;
+    }
+    let [id, timestamp, signature] = names.map(|name| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        }
+    });
+    Some(WebhookSignature {
+        id,
+        timestamp,
+        signature,
+        body: body.to_vec(),
+    })
 }
 
 fn split<T>(read: Result<Batch<T>, BodyFault>) -> (Batch<T>, Option<BodyFault>) {

@@ -131,6 +131,36 @@ fn bodies_that_cannot_be_read_are_faults_of_the_whole() {
     );
 }
 
+#[test]
+fn a_signature_goes_inside_as_it_came() {
+    let body = Bytes::from_static(b" {\"key_id\":\"k\"}\n");
+    assert!(signature(&headers(), &body).is_none());
+    let of = |pairs: &[(&'static str, &str)]| {
+        let mut headers = headers();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("a value"));
+        }
+        signature(&headers, &body).expect("a signature")
+    };
+    let whole = of(&[
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "1795500000"),
+        ("webhook-signature", "v1,a v1,b"),
+    ]);
+    assert_eq!(
+        [&whole.id, &whole.timestamp, &whole.signature],
+        ["msg_1", "1795500000", "v1,a v1,b"]
+    );
+    assert_eq!(whole.body, body);
+    // Half a signature is one, and a bad one.
+    let half = of(&[("webhook-id", "a"), ("webhook-id", "b")]);
+    assert_eq!([half.id, half.timestamp], ["", ""]);
+    let mut headers = headers();
+    let no_text = http::HeaderValue::from_bytes(b"\xff").expect("a value");
+    headers.insert("webhook-timestamp", no_text);
+    assert!(signature(&headers, &body).is_some_and(|one| one.timestamp.is_empty()));
+}
+
 proptest! {
     #[test]
     fn any_body_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {

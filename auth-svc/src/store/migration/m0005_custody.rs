@@ -7,7 +7,7 @@ pub(super) struct Custody;
 
 impl MigrationName for Custody {
     fn name(&self) -> &str {
-        "m0004_custody"
+        "m0005_custody"
     }
 }
 

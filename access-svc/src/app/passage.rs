@@ -1,0 +1,61 @@
+//! Lockdown and free passage, by an operator's order.
+
+use mesh::context::CallContext;
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    domain::{device::Device, passage::Order},
+    error::{Error, Noun},
+    store::{AuthEvent, PassageChange, Site},
+};
+
+impl App {
+    pub(crate) async fn order_site(
+        &self,
+        site: Uuid,
+        order: Order,
+        on: bool,
+        actor: String,
+    ) -> Result<Site, Error> {
+        let event = self.ordered(PassageChange {
+            site,
+            device: None,
+            code: order.code(on),
+            actor,
+        });
+        self.parts.store.order_site(site, order, on, event).await
+    }
+
+    pub(crate) async fn order_device(
+        &self,
+        partner: Uuid,
+        id: &str,
+        order: Order,
+        on: bool,
+        actor: String,
+    ) -> Result<Device, Error> {
+        let device = self
+            .parts
+            .store
+            .device(partner, id)
+            .await?
+            .ok_or(Error::NotFound(Noun::Device))?;
+        let event = self.ordered(PassageChange {
+            site: device.site,
+            device: Some((partner, device.id)),
+            code: order.code(on),
+            actor,
+        });
+        self.parts
+            .store
+            .order_device(device.uid, order, on, event)
+            .await
+    }
+
+    /// What the audit is told, should the order change anything.
+    fn ordered(&self, change: PassageChange) -> AuthEvent {
+        let request_id = CallContext::current().map_or_else(String::new, |call| call.request_id);
+        AuthEvent::passage_changed(change, request_id, self.parts.clock.now())
+    }
+}
