@@ -16,6 +16,8 @@ mod partner;
 mod resident;
 mod site;
 mod subscription;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use audit::AuthEvent;
 pub(crate) use custody::Records;
