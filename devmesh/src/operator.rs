@@ -4,9 +4,9 @@ use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
         audit_service_client::AuditServiceClient, device_service_client::DeviceServiceClient,
-        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
-        partner_service_client::PartnerServiceClient,
+        erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
+        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -14,6 +14,7 @@ use propdev_proto::{
         client_service_client::ClientServiceClient,
         signing_key_service_client::SigningKeyServiceClient,
     },
+    mesh::custody_service_client::CustodyServiceClient,
 };
 
 use crate::{Error, layout::Layout};
@@ -23,6 +24,7 @@ use crate::{Error, layout::Layout};
 pub struct Operator {
     access: MeshChannel,
     auth: MeshChannel,
+    biometric: MeshChannel,
 }
 
 impl Operator {
@@ -39,6 +41,7 @@ impl Operator {
         Ok(Self {
             access: channel("access-svc")?,
             auth: channel("auth-svc")?,
+            biometric: channel("biometric-svc")?,
         })
     }
 
@@ -68,6 +71,20 @@ impl Operator {
 
     pub fn residents(&self) -> ResidentServiceClient<MeshChannel> {
         ResidentServiceClient::new(self.access.clone())
+    }
+
+    pub fn erasures(&self) -> ErasureServiceClient<MeshChannel> {
+        ErasureServiceClient::new(self.access.clone())
+    }
+
+    /// Of a service that stores.
+    pub fn custody(&self, service: &str) -> CustodyServiceClient<MeshChannel> {
+        let channel = match service {
+            "auth-svc" => &self.auth,
+            "biometric-svc" => &self.biometric,
+            _ => &self.access,
+        };
+        CustodyServiceClient::new(channel.clone())
     }
 
     pub fn grants(&self) -> GrantServiceClient<MeshChannel> {

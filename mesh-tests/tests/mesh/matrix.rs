@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use devmesh::layout::{Layout, SERVICES, TRUST_DOMAIN};
+use devmesh::layout::{Layout, SERVICES, STORING, TRUST_DOMAIN};
 use mesh::{policy::Policy, tls::Credentials};
 use mesh_tests::{Database, Mesh, NO_MESSAGE, Outsider, issue_as};
 use propctl::dev::{self, Names, Validity};
@@ -23,13 +23,22 @@ const CALLERS: [&str; 10] = [
     "system/registry/x",
 ];
 
-fn owner(path: &str) -> &'static str {
+/// Who serves an RPC: custody's every service that stores.
+fn owners(path: &str) -> &'static [&'static str] {
     match path.split('.').nth(1) {
-        Some("auth") => "auth-svc",
-        Some("access") => "access-svc",
-        Some("biometric") => "biometric-svc",
-        _ => "edge-rest",
+        Some("auth") => &["auth-svc"],
+        Some("access") => &["access-svc"],
+        Some("biometric") => &["biometric-svc"],
+        Some("mesh") => &STORING,
+        _ => &["edge-rest"],
     }
+}
+
+/// Every RPC at each service that serves it.
+fn served(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
+    policy
+        .iter()
+        .flat_map(|(path, _)| owners(path).iter().map(move |service| (path, *service)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,8 +52,7 @@ async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
             .iter()
             .map(|service| (*service, channel(&mesh.layout, identity, service, &policy)))
             .collect();
-        for (path, _) in policy.iter() {
-            let service = owner(path);
+        for (path, service) in served(&policy) {
             let mut channel = channels
                 .iter()
                 .find(|(name, _)| *name == service)
@@ -55,8 +63,9 @@ async fn each_rpc_is_open_to_those_its_contract_names_and_to_nobody_else() {
             assert_eq!(
                 code != Code::PermissionDenied,
                 allowed,
-                "{identity} -> {path}: {code:?}"
+                "{identity} -> {service}{path}: {code:?}"
             );
+            assert_ne!(code, Code::Unimplemented, "{service}{path}");
             refused += usize::from(!allowed);
         }
     }
@@ -75,11 +84,7 @@ async fn another_trust_domains_callers_are_refused_everywhere() {
     for identity in CALLERS {
         let caller: mesh::Caller = identity.parse().expect("an identity");
         let (own, foreign) = (of(TRUST_DOMAIN, identity), of("other.example", identity));
-        for (path, _) in policy
-            .iter()
-            .filter(|(path, _)| policy.allows(path, &caller))
-        {
-            let service = owner(path);
+        for (path, service) in served(&policy).filter(|(path, _)| policy.allows(path, &caller)) {
             let code = own.call(service, path).await.expect("an answer");
             assert_ne!(code, Code::PermissionDenied, "{identity} -> {path}");
             let code = foreign.call(service, path).await.expect("an answer");
@@ -104,7 +109,7 @@ fn the_charts_network_policies_name_the_contracts_callers() {
     for service in SERVICES {
         let named: BTreeSet<String> = policy
             .iter()
-            .filter(|(path, _)| owner(path) == service)
+            .filter(|(path, _)| owners(path).contains(&service))
             .flat_map(|(_, rpc)| &rpc.callers)
             .map(|class| match class.split_once('/') {
                 Some(("svc", _)) => class.clone(),
