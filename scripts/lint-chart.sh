@@ -48,8 +48,14 @@ if grep -q PrometheusRule "$out/default.yaml"; then fail "a PrometheusRule by de
 
 for service in auth-svc access-svc biometric-svc; do
   refuses "/services/$service/database" --set "services.$service.replicas=2"
-  render --set "services.$service.replicas=2" \
-    --set "services.$service.database.existingSecret=a-secret" >"$out/accepted"
+  postgres=(--set "services.$service.database.existingSecret=a-secret")
+  refuses "/services/$service/backup/accessMode" "${postgres[@]}"
+  postgres+=(--set "services.$service.backup.accessMode=ReadWriteMany")
+  if [[ $service != auth-svc ]]; then
+    refuses "/services/$service/ledger/accessMode" "${postgres[@]}"
+    postgres+=(--set "services.$service.ledger.accessMode=ReadWriteMany")
+  fi
+  render --set "services.$service.replicas=2" "${postgres[@]}" >"$out/accepted"
   grep -q 'kind: PodDisruptionBudget' "$out/accepted" || fail "two replicas of $service without a PodDisruptionBudget"
 done
 refuses "'lissten' not allowed" --set lissten=1
@@ -58,6 +64,7 @@ refuses "does not match pattern" --set services.auth-svc.database.url=postgres:/
 refuses "'not' failed" --set services.auth-svc.database.url=postgres://db/auth?password=secret
 refuses "PROPDEV_DATABASE__URL" --set-string services.auth-svc.env.PROPDEV_DATABASE__URL=sqlite:///x
 refuses "exclusiveMinimum" --set alerts.missesPerMinute=0
+refuses "/residency/region" --set residency.region=
 refuses "minItems" --set-json 'networkPolicy.dnsPeers=[]'
 refuses "does not match pattern" --set publicUrl=http://access.propdev.example
 

@@ -13,7 +13,12 @@ use propctl::dev::{self, Names, Validity};
 use crate::Error;
 
 pub const TRUST_DOMAIN: &str = "propdev.example";
+/// What stores, backups and erasure ledgers are labelled with.
+pub const REGION: &str = "ru-msk";
+pub const DEPLOYMENT: &str = "devmesh";
 pub const STORING: [&str; 3] = ["auth-svc", "access-svc", "biometric-svc"];
+/// Those that know people, and erase them.
+pub const ERASING: [&str; 2] = ["access-svc", "biometric-svc"];
 pub const SERVICES: [&str; 4] = ["auth-svc", "access-svc", "biometric-svc", "edge-rest"];
 pub const ROLES: [&str; 3] = ["viewer", "operator", "privacy"];
 
@@ -115,7 +120,7 @@ impl Layout {
             root: root.to_owned(),
             addresses,
         };
-        for folder in ["data", "keys", "config", "logs"] {
+        for folder in ["data", "keys", "config", "logs", "backups", "ledgers"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::file(path))?;
         }
@@ -147,6 +152,16 @@ impl Layout {
 
     pub fn log_file(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(format!("{name}.log"))
+    }
+
+    pub fn backup_folder(&self, service: &str) -> PathBuf {
+        self.root.join("backups").join(service)
+    }
+
+    /// Of a service that erases.
+    pub fn ledger_file(&self, service: &str) -> PathBuf {
+        let name = format!("{service}.erasures.jsonl");
+        self.root.join("ledgers").join(name)
     }
 
     pub fn operator_folder(&self, role: &str) -> PathBuf {
@@ -236,34 +251,28 @@ impl Layout {
         self.root.join("keys").join(format!("{service}.json"))
     }
 
-    pub fn ledger(&self, service: &str) -> PathBuf {
-        self.root
-            .join("custody")
-            .join(service)
-            .join("erasures.jsonl")
-    }
-
     fn storing_config(&self, service: &str, database: &str) -> String {
         let keyring = self.keyring(service);
         let mut text = self.common_config(service);
         text.push_str(&format!(
-            "[database]\nurl = {database:?}\n[keyring]\npath = {keyring:?}\n"
+            "[database]\nurl = {database:?}\n[keyring]\npath = {keyring:?}\n\
+             [residency]\nregion = \"{REGION}\"\ndeployment = \"{DEPLOYMENT}\"\n\
+             [backup]\nfolder = {:?}\n",
+            self.backup_folder(service),
         ));
+        if ERASING.contains(&service) {
+            text.push_str(&format!(
+                "[erasure]\nledger = {:?}\ncopies = [{:?}]\n",
+                self.ledger_file(service),
+                self.root.join("ledgers").join("copies"),
+            ));
+        }
         let peers: &[&str] = match service {
             "auth-svc" => &["biometric-svc", "access-svc"],
             "access-svc" => &["auth-svc", "biometric-svc", "edge-rest"],
             _ => &[],
         };
         text.push_str(&self.peers(peers));
-        if service == "biometric-svc" {
-            let aside = self.root.join("custody").join(service);
-            text.push_str(&format!(
-                "[residency]\nregion = \"ru-moscow\"\ndeployment = \"development\"\n\
-                 [backup]\nfolder = {:?}\n[erasure]\nledger = {:?}\n",
-                aside.join("backups"),
-                self.ledger(service),
-            ));
-        }
         if !peers.is_empty() {
             let url = self.edge_url();
             text.push_str(&format!(

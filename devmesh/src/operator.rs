@@ -4,9 +4,9 @@ use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
         audit_service_client::AuditServiceClient, device_service_client::DeviceServiceClient,
-        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
-        partner_service_client::PartnerServiceClient,
+        erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
+        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -86,6 +86,10 @@ impl Operator {
 
     pub fn residents(&self) -> ResidentServiceClient<MeshChannel> {
         ResidentServiceClient::new(self.access.clone())
+    }
+
+    pub fn erasures(&self) -> ErasureServiceClient<MeshChannel> {
+        ErasureServiceClient::new(self.access.clone())
     }
 
     pub fn grants(&self) -> GrantServiceClient<MeshChannel> {

@@ -55,6 +55,10 @@ impl Processes {
     }
 
     fn spawn(&mut self, name: &'static str) -> Result<(), Error> {
+        self.spawn_with(name, None)
+    }
+
+    fn spawn_with(&mut self, name: &'static str, fault: Option<&str>) -> Result<(), Error> {
         let binary = self.binaries.join(name);
         if !binary.is_file() {
             return Err(Error::NotBuilt(binary));
@@ -81,6 +85,9 @@ impl Processes {
             if name.to_string_lossy().starts_with("PROPDEV_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(point) = fault {
+            command.env("PROPDEV_FAULT_POINT", point);
         }
         self.children.push((name, command.spawn()?));
         Ok(())
@@ -166,6 +173,24 @@ impl Processes {
     pub async fn restart(&mut self, name: &'static str) -> Result<(), Error> {
         self.spawn(name)?;
         self.wait_for(&[name]).await
+    }
+
+    /// The same, of a process that dies when it comes to that point
+    /// (`mesh::fault`).
+    pub async fn restart_to_die(&mut self, name: &'static str, point: &str) -> Result<(), Error> {
+        self.spawn_with(name, Some(point))?;
+        self.wait_for(&[name]).await
+    }
+
+    /// Waits until one process has ended by itself.
+    pub async fn wait_for_end(&mut self, name: &str) -> Result<(), Error> {
+        for (child_name, child) in &mut self.children {
+            if *child_name == name {
+                child.wait().await?;
+            }
+        }
+        self.children.retain(|(child, _)| *child != name);
+        Ok(())
     }
 
     /// Asks all to end, and kills what has not in time.

@@ -159,6 +159,26 @@ impl Mesh {
         }
     }
 
+    /// Takes the store of a service that was stopped away: it starts on an
+    /// empty one.
+    pub fn empty_store(&self, service: &str) {
+        let file = self.layout.config_file(service);
+        let text = std::fs::read_to_string(&file).expect("a configuration");
+        let section = text.split("[database]").nth(1).expect("its section");
+        let url = section.split('"').nth(1).expect("a URL");
+        if url.starts_with("sqlite:") {
+            for end in ["", "-wal", "-shm"] {
+                let name = format!("data/{service}.db{end}");
+                // The log is there while it is needed.
+                let _ = std::fs::remove_file(self.folder.path().join(name));
+            }
+            return;
+        }
+        let name = format!("{service}-{}", uuid::Uuid::new_v4().simple());
+        let empty = postgres().create_database(&name).expect("a database");
+        std::fs::write(file, text.replace(url, &empty)).expect("written");
+    }
+
     /// Starts a service that was stopped, where it was.
     pub async fn restart(&mut self, service: &'static str) {
         let bind = |address| TcpListener::bind(address).expect("the same address");

@@ -193,8 +193,9 @@ impl App {
             .await
     }
 
-    /// Does again what the ledger knows and a restored store does not, and
-    /// refuses a ledger that knows less than the store. Needs no other service.
+    /// Does again what the ledger knows and a restored store does not, whoever
+    /// restored it, and refuses a ledger that knows less than the store. Needs
+    /// no other service.
     pub(crate) async fn replay_erasures(&self) -> Result<(), Error> {
         let parts = &self.parts;
         let (store, custody) = (&parts.store, &parts.custody);
@@ -205,8 +206,11 @@ impl App {
             .await
             .map_err(CustodyError::from)?;
         let mut entries = custody.erasures_to_replay().await?;
-        let after = ledger.entries_after(known).await;
-        entries.extend(after.map_err(CustodyError::from)?);
+        // An empty store has yet to be restored, and must stay so until then.
+        if store.has_partners().await? {
+            let after = ledger.entries_after(known).await;
+            entries.extend(after.map_err(CustodyError::from)?);
+        }
         for entry in entries {
             let resident = entry.id;
             store.replay_erasure(entry, parts.clock.now()).await?;

@@ -1,6 +1,10 @@
 //! Erasures, each at its step. Whoever takes a step holds the row until the
 //! commit, so that it is taken once, whichever replica tries.
 
+mod rows;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use futures::FutureExt;
@@ -10,23 +14,22 @@ use mesh::{
     custody::ledger::Entry,
 };
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait, OnConflict},
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
+use self::rows::{
+    add, add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject,
+    insert, new_row, set, take,
+};
 use super::{
     Page, Store,
     entity::{self, erasure, erasure_receipt},
-    event::forget_person,
 };
 use crate::{
-    domain::{
-        erasure::{Counts, Erasure, GivenReceipt, Order, Reason, Step},
-        event::HoldingKind,
-    },
-    error::{Error, Noun},
+    domain::erasure::{Erasure, GivenReceipt, Order, Reason, Step},
+    error::Error,
 };
 
 /// Whose erasure is asked for.
@@ -358,210 +361,4 @@ impl Store {
         }
         Ok(receipts)
     }
-}
-
-fn new_row(resident: Uuid, pseudonym: Uuid, now: Timestamp) -> erasure::Model {
-    erasure::Model {
-        resident_id: resident,
-        pseudonym,
-        subject_id: None,
-        step: Step::Rights.code(),
-        reason: Reason::Unspecified.code(),
-        requested_by: String::new(),
-        replayed: false,
-        begun_at: to_micros(now),
-        erased_at: None,
-        counts: "{}".into(),
-        epoch: None,
-        ledger_number: None,
-        final_at: None,
-        biometric_final_at: None,
-    }
-}
-
-async fn insert(txn: &impl ConnectionTrait, row: erasure::Model) -> Result<Erasure, Error> {
-    erasure::Entity::insert(erasure::ActiveModel::from(row.clone()))
-        .exec_without_returning(txn)
-        .await?;
-    row.try_into()
-}
-
-async fn find(txn: &impl ConnectionTrait, resident: Uuid) -> Result<Option<Erasure>, Error> {
-    let row = erasure::Entity::find_by_id(resident).one(txn).await?;
-    row.map(Erasure::try_from).transpose()
-}
-
-async fn found(txn: &impl ConnectionTrait, resident: Uuid) -> Result<Erasure, Error> {
-    find(txn, resident)
-        .await?
-        .ok_or(Error::NotFound(Noun::Erasure))
-}
-
-async fn end_rights(txn: &impl ConnectionTrait, resident: Uuid) -> Result<(), Error> {
-    use entity::resident::{Column, Entity};
-    Entity::update_many()
-        .col_expr(Column::Erasing, Expr::val(true))
-        .filter(Column::Id.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
-}
-
-/// True for whoever takes the step, which comes after the one before it.
-async fn take(txn: &impl ConnectionTrait, resident: Uuid, step: Step) -> Result<bool, Error> {
-    use erasure::{Column, Entity};
-    let taken = Entity::update_many()
-        .col_expr(Column::Step, Expr::val(step.code()))
-        .filter(Column::ResidentId.eq(resident))
-        .filter(Column::Step.eq(step.code() - 1))
-        .exec(txn)
-        .await?;
-    Ok(taken.rows_affected > 0)
-}
-
-async fn set(
-    txn: &impl ConnectionTrait,
-    resident: Uuid,
-    column: erasure::Column,
-    value: i64,
-) -> Result<(), Error> {
-    erasure::Entity::update_many()
-        .col_expr(column, Expr::val(value))
-        .filter(erasure::Column::ResidentId.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
-}
-
-/// No longer needed once the biometric store has erased.
-async fn forget_subject(txn: &impl ConnectionTrait, resident: Uuid) -> Result<(), Error> {
-    use erasure::{Column, Entity};
-    Entity::update_many()
-        .col_expr(Column::SubjectId, Expr::val(Option::<Uuid>::None))
-        .filter(Column::ResidentId.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
-}
-
-/// The first word that the biometric store's part is final.
-async fn confirm(
-    txn: &impl ConnectionTrait,
-    resident: Uuid,
-    final_at: Option<Timestamp>,
-) -> Result<(), Error> {
-    use erasure::{Column, Entity};
-    let Some(at) = final_at else {
-        return Ok(());
-    };
-    Entity::update_many()
-        .col_expr(Column::BiometricFinalAt, Expr::val(to_micros(at)))
-        .filter(Column::ResidentId.eq(resident))
-        .filter(Column::BiometricFinalAt.is_null())
-        .exec(txn)
-        .await?;
-    Ok(())
-}
-
-/// For whoever has taken a step, and so holds the row.
-async fn count(
-    txn: &impl ConnectionTrait,
-    resident: Uuid,
-    change: impl FnOnce(&mut Counts) + Send,
-) -> Result<(), Error> {
-    let mut counts = found(txn, resident).await?.counts;
-    change(&mut counts);
-    let text = serde_json::to_string(&counts).map_err(|_| Error::Corrupt("erasure counts"))?;
-    erasure::Entity::update_many()
-        .col_expr(erasure::Column::Counts, Expr::val(text))
-        .filter(erasure::Column::ResidentId.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
-}
-
-fn add(sum: &mut Counts, more: &Counts) {
-    sum.names += more.names;
-    sum.partner_pseudonyms += more.partner_pseudonyms;
-    sum.vehicles += more.vehicles;
-    sum.credentials += more.credentials;
-    sum.grants += more.grants;
-    sum.subscriptions += more.subscriptions;
-    sum.sites += more.sites;
-    sum.events += more.events;
-}
-
-async fn erase(txn: &impl ConnectionTrait, resident: Uuid, step: Step) -> Result<Counts, Error> {
-    use entity::{grant, holding, pseudonym, resident_site, subscription};
-    let mut erased = Counts::default();
-    match step {
-        Step::Key => {
-            let row = entity::resident::Entity::delete_by_id(resident);
-            erased.names = row.exec(txn).await?.rows_affected;
-        }
-        Step::Tokens => {
-            let rows =
-                pseudonym::Entity::delete_many().filter(pseudonym::Column::ResidentId.eq(resident));
-            erased.partner_pseudonyms = rows.exec(txn).await?.rows_affected;
-        }
-        Step::Vehicles => {
-            let rows = holding::Entity::delete_many()
-                .filter(holding::Column::ResidentId.eq(resident))
-                .filter(holding::Column::Kind.eq(HoldingKind::Vehicle.code()));
-            erased.vehicles = rows.exec(txn).await?.rows_affected;
-        }
-        Step::Credentials => {
-            let rows =
-                holding::Entity::delete_many().filter(holding::Column::ResidentId.eq(resident));
-            erased.credentials = rows.exec(txn).await?.rows_affected;
-        }
-        Step::Columns => {
-            let rows = grant::Entity::delete_many().filter(grant::Column::ResidentId.eq(resident));
-            erased.grants = rows.exec(txn).await?.rows_affected;
-            let rows = subscription::Entity::delete_many()
-                .filter(subscription::Column::ResidentId.eq(resident));
-            erased.subscriptions = rows.exec(txn).await?.rows_affected;
-            let rows = resident_site::Entity::delete_many()
-                .filter(resident_site::Column::ResidentId.eq(resident));
-            erased.sites = rows.exec(txn).await?.rows_affected;
-            erased.events = forget_person(txn, resident).await?;
-        }
-        Step::Rights | Step::Biometrics | Step::Ledger | Step::Receipt | Step::Final => {}
-    }
-    Ok(erased)
-}
-
-/// Numbered in their order; those that are there already stay.
-async fn add_receipts(
-    txn: &impl ConnectionTrait,
-    resident: Uuid,
-    receipts: Vec<GivenReceipt>,
-) -> Result<(), Error> {
-    for (number, receipt) in (1..).zip(receipts) {
-        add_receipt(txn, resident, number, receipt).await?;
-    }
-    Ok(())
-}
-
-async fn add_receipt(
-    txn: &impl ConnectionTrait,
-    resident: Uuid,
-    number: i16,
-    receipt: GivenReceipt,
-) -> Result<(), Error> {
-    use erasure_receipt::{ActiveModel, Column, Entity};
-    Entity::insert(ActiveModel {
-        resident_id: Set(resident),
-        service: Set(receipt.service),
-        number: Set(number),
-        receipt: Set(receipt.jws),
-    })
-    .on_conflict(
-        OnConflict::columns([Column::ResidentId, Column::Service, Column::Number])
-            .do_nothing()
-            .to_owned(),
-    )
-    .exec_without_returning(txn)
-    .await?;
-    Ok(())
 }

@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// How many were new; the rest had been told before.
-    pub(crate) async fn insert_events(&self, mut events: Vec<NewEvent>) -> Result<u64, Error> {
+    pub(crate) async fn insert_events(&self, events: Vec<NewEvent>) -> Result<u64, Error> {
         if events.is_empty() {
             return Ok(0);
         }
@@ -117,6 +117,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    let mut events = events;
                     let holders: Vec<Uuid> = events
                         .iter()
                         .filter_map(|event| event.row.resident_id)

@@ -17,10 +17,12 @@ mod partner;
 mod resident;
 mod site;
 mod subscription;
+#[cfg(test)]
+mod testing;
 
+pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use custody::Records;
 pub(crate) use erasure::Whom;
-pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;

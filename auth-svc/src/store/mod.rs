@@ -2,8 +2,8 @@
 //! assertions, and what the audit log has yet to take.
 
 mod client;
-mod custody;
 mod client_row;
+mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
 pub(crate) mod migration;

@@ -5,7 +5,8 @@ use mesh::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -117,9 +118,9 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
-                    let of_model = template::Column::Model
-                        .eq(model.as_str())
-                        .and(template::Column::ModelVersion.eq(version.as_str()));
+                    let of_model = Condition::all()
+                        .add(template::Column::Model.eq(model.as_str()))
+                        .add(template::Column::ModelVersion.eq(version.as_str()));
                     let subjects: Vec<Uuid> = template::Entity::find()
                         .select_only()
                         .column(template::Column::SubjectId)

@@ -44,6 +44,22 @@ path = "/etc/propdev/keyring/keyring.json"
 allow_group_read = true
 # A mounted Secret is changed by its operator.
 managed = false
+
+[residency]
+region = {{ $values.residency.region | toJson }}
+{{- $deployment := printf "%s.%s" $root.Release.Namespace (include "access-mesh.fullname" $root) }}
+deployment = {{ $values.residency.deployment | default (trunc 100 $deployment) | toJson }}
+
+[backup]
+folder = "/var/lib/propdev-backups"
+{{- end }}
+{{- if $member.erases }}
+
+[erasure]
+ledger = "/var/lib/propdev-ledger/{{ $member.name }}.jsonl"
+{{- if $member.ledger.copyClaim }}
+copies = ["/var/lib/propdev-ledger-copy"]
+{{- end }}
 {{- end }}
 {{- range $member.models }}
 

@@ -38,6 +38,15 @@ values, with the names of all that belongs to one. Every template walks these.
     {{- $_ := set $member "keyringSecret" ($values.keyring.existingSecret | default (printf "%s-keyring" $own)) -}}
     {{- $_ := set $member "postgres" (not (empty $postgres)) -}}
     {{- $_ := set $member "sqlite" (empty $postgres) -}}
+    {{- $claims := list -}}
+    {{- if empty $postgres -}}
+      {{- $claims = append $claims (merge (dict "name" "data" "claim" $own "path" "/var/lib/propdev") $values.persistence) -}}
+    {{- end -}}
+    {{- $claims = append $claims (merge (dict "name" "backups" "claim" (printf "%s-backups" $own) "path" "/var/lib/propdev-backups") $values.backup) -}}
+    {{- if $facts.erases -}}
+      {{- $claims = append $claims (merge (dict "name" "ledger" "claim" (printf "%s-ledger" $own) "path" "/var/lib/propdev-ledger") $values.ledger) -}}
+    {{- end -}}
+    {{- $_ := set $member "claims" $claims -}}
   {{- end -}}
   {{- if $facts.publicPort -}}
     {{- $_ := set $member "publicSecret" ($values.public.existingSecret | default (printf "%s-public-tls" $own)) -}}

@@ -116,9 +116,13 @@ containers:
         readOnly: true
       - name: tmp
         mountPath: /tmp
-      {{- if $member.sqlite }}
-      - name: data
-        mountPath: /var/lib/propdev
+      {{- range $member.claims }}
+      - name: {{ .name }}
+        mountPath: {{ .path }}
+      {{- end }}
+      {{- if and $member.erases $member.ledger.copyClaim }}
+      - name: ledger-copy
+        mountPath: /var/lib/propdev-ledger-copy
       {{- end }}
 volumes:
   # Configuration, certificates and keys in one folder. Kubernetes replaces
@@ -167,9 +171,14 @@ volumes:
     emptyDir:
       medium: Memory
       sizeLimit: 16Mi
-  {{- if $member.sqlite }}
-  - name: data
+  {{- range $member.claims }}
+  - name: {{ .name }}
     persistentVolumeClaim:
-      claimName: {{ $member.fullname }}
+      claimName: {{ .claim }}
+  {{- end }}
+  {{- if and $member.erases $member.ledger.copyClaim }}
+  - name: ledger-copy
+    persistentVolumeClaim:
+      claimName: {{ $member.ledger.copyClaim }}
   {{- end }}
 {{- end -}}

@@ -67,6 +67,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
 
     let request = EraseResidentRequest {
         resident_id: leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
     };
     privacy
         .residents()
@@ -75,7 +76,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
         .expect("erased");
     assert_eq!(partner.ask_face_token(&leaver.probe()).await.status, 400);
 
-    let ledger = fs::read_to_string(mesh.layout.ledger(BIOMETRIC)).expect("a ledger");
+    let ledger = fs::read_to_string(mesh.layout.ledger_file(BIOMETRIC)).expect("a ledger");
     let entry: Value = serde_json::from_str(ledger.lines().last().expect("a line")).expect("JSON");
     assert_eq!(entry["number"], 1);
     let subject: Uuid = entry["id"]
@@ -345,7 +346,7 @@ async fn the_epoch_ends(mesh: &ProcessMesh, operator: &Operator, copy: &Path, go
     assert!(!now.contains(kek), "the old epoch's key is still there");
     assert!(!gone.wrapped.is_empty());
 
-    let ledger = fs::read_to_string(mesh.layout.ledger(BIOMETRIC)).expect("a ledger");
+    let ledger = fs::read_to_string(mesh.layout.ledger_file(BIOMETRIC)).expect("a ledger");
     let entry: Value = serde_json::from_str(ledger.lines().last().expect("a line")).expect("JSON");
     let receipts = receipts_of(operator, &entry).await;
     assert_eq!(receipts.len(), 2, "{receipts:?}");

@@ -1,113 +1,16 @@
-use mesh::{
-    Clock, SystemClock,
-    config::{DatabaseConfig, KeyringConfig},
-    crypto::Key,
-    db,
-    shutdown::Shutdown,
-};
-use sea_orm::ActiveValue::Set;
-use tempfile::TempDir;
-use zeroize::Zeroizing;
+use mesh::config::KeyringConfig;
+use sea_orm::{ActiveValue::Set, DbBackend, Statement};
 
 use super::*;
 use crate::{
-    domain::{
-        event::CredentialKind,
-        partner::{Credentials, Partner},
-        plate::Plate,
+    domain::{event::CredentialKind, plate::Plate},
+    store::{
+        NewHolding,
+        testing::{Place, key_of, now, place, plate},
     },
-    store::{NamedKeys, NewHolding, Resident, Store, migration::Migrator},
 };
 
-struct Place {
-    store: Store,
-    records: Records,
-    keyring: Keyring,
-    db: Db,
-    folder: TempDir,
-}
-
-async fn place() -> Place {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keys = KeyringConfig::at(folder.path().join("keyring.json"));
-    let keyring = Keyring::open_or_create("access-svc", &keys, &SystemClock)
-        .await
-        .expect("a keyring");
-    let config = DatabaseConfig {
-        url: format!("sqlite://{}", folder.path().join("x.db").display()),
-        max_connections: 2,
-        allow_plaintext_for_development: false,
-    };
-    let db = db::open::<Migrator>(&config, Shutdown::new())
-        .await
-        .expect("a store");
-    let named = || Key::random().expect("a key");
-    let keys = NamedKeys {
-        pseudonym: named(),
-        fingerprint: named(),
-        log: named(),
-    };
-    Place {
-        store: Store::new(db.clone(), keyring.clone(), keys),
-        records: Records::new(db.clone(), keyring.clone()),
-        keyring,
-        db,
-        folder,
-    }
-}
-
-fn now() -> Timestamp {
-    SystemClock.now()
-}
-
 impl Place {
-    async fn resident(&self) -> Uuid {
-        let resident = Resident {
-            id: Uuid::now_v7(),
-            subject: Uuid::new_v4(),
-            audit_pseudonym: Uuid::new_v4(),
-            suspended: false,
-        };
-        let name = Zeroizing::new("Anna Example".to_owned());
-        let sites = vec![Uuid::new_v4()];
-        self.store
-            .insert_resident(resident.clone(), name, sites, 0)
-            .await
-            .expect("a resident");
-        resident.id
-    }
-
-    async fn hold(&self, resident: Uuid, new: NewHolding) -> Uuid {
-        let key = self.store.resident_key(resident).await.expect("asked");
-        let key = key.expect("a key");
-        let holding = self.store.insert_holding(resident, &key, new, now()).await;
-        holding.expect("a holding").id
-    }
-
-    async fn partner(&self) -> Uuid {
-        let id = Uuid::now_v7();
-        let partner = Partner {
-            id,
-            name: "p".into(),
-            token_url: "https://p.example/token".into(),
-            api_base: "https://p.example".into(),
-            door_path: String::new(),
-            barrier_path: String::new(),
-            minimal: false,
-            ca_pem: String::new(),
-            settings_version: 1,
-        };
-        let credentials = || Credentials {
-            client_id: "c".into(),
-            client_secret: Zeroizing::new("s".into()),
-        };
-        self.store
-            .insert_partner(partner, credentials(), credentials(), 0)
-            .await
-            .expect("a partner");
-        id
-    }
-
     async fn row(&self, holding: Uuid) -> entity::holding::Model {
         entity::holding::Entity::find_by_id(holding)
             .one(&self.db.read)
@@ -142,26 +45,14 @@ impl Place {
     }
 }
 
-fn plate() -> Plate {
-    Plate::parse("A123BC77", "RU").expect("a plate")
-}
-
 #[tokio::test]
 async fn plates_and_keys_are_found_before_during_and_after_a_rotation() {
     let place = place().await;
     let (partner, site) = (place.partner().await, Uuid::new_v4());
-    let mut residents = Vec::new();
     for _ in 0..3 {
-        let resident = place.resident().await;
+        let resident = place.resident().await.id;
         place.hold(resident, NewHolding::Vehicle(plate())).await;
-        let key = NewHolding::Credential {
-            partner,
-            kind: CredentialKind::Key,
-            id: Zeroizing::new("key-1".into()),
-            site,
-        };
-        place.hold(resident, key).await;
-        residents.push(resident);
+        place.hold(resident, key_of(partner, site)).await;
     }
     let all_found = async |when: &str| {
         assert_eq!(place.holders(&plate()).await.len(), 3, "{when}");
@@ -182,7 +73,7 @@ async fn plates_and_keys_are_found_before_during_and_after_a_rotation() {
 #[tokio::test]
 async fn another_replicas_new_epoch_is_looked_up_too() {
     let place = place().await;
-    let resident = place.resident().await;
+    let resident = place.resident().await.id;
     place.hold(resident, NewHolding::Vehicle(plate())).await;
     let path = place.folder.path().join("keyring.json");
     let other = Keyring::open("access-svc", &KeyringConfig::at(path))
@@ -198,7 +89,7 @@ async fn another_replicas_new_epoch_is_looked_up_too() {
 #[tokio::test]
 async fn what_an_older_release_wrote_is_hashed_anew() {
     let place = place().await;
-    let resident = place.resident().await;
+    let resident = place.resident().await.id;
     let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
     let key = place.store.resident_key(resident).await.expect("asked");
     let sealed = key
@@ -225,7 +116,7 @@ async fn what_an_older_release_wrote_is_hashed_anew() {
 #[tokio::test]
 async fn a_holding_whose_owner_is_gone_leads_to_nobody_and_holds_nothing_up() {
     let place = place().await;
-    let resident = place.resident().await;
+    let resident = place.resident().await.id;
     let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
     entity::resident::Entity::delete_by_id(resident)
         .exec(&place.db.read)
@@ -239,7 +130,7 @@ async fn a_holding_whose_owner_is_gone_leads_to_nobody_and_holds_nothing_up() {
 #[tokio::test]
 async fn a_holding_that_does_not_open_stays_and_is_counted() {
     let place = place().await;
-    let resident = place.resident().await;
+    let resident = place.resident().await.id;
     let holding = place.hold(resident, NewHolding::Vehicle(plate())).await;
     let corrupt = entity::holding::ActiveModel {
         id: Set(holding),
@@ -263,8 +154,8 @@ async fn every_table_goes_into_backups() {
     let rows = place
         .db
         .read
-        .query_all_raw(sea_orm::Statement::from_string(
-            sea_orm::DbBackend::Sqlite,
+        .query_all_raw(Statement::from_string(
+            DbBackend::Sqlite,
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
         ))
         .await

@@ -1,0 +1,304 @@
+use mesh::custody::Custodian;
+
+use super::*;
+use crate::{
+    domain::{
+        decision::Subscription,
+        device::DeviceKind,
+        erasure::Counts,
+        event::{CredentialKind, CredentialOpening, Event},
+    },
+    error::Noun,
+    store::{
+        NewHolding, Resident, StoredGrant, StoredSubscription,
+        testing::{Place, key_of, now, place, plate},
+    },
+};
+
+const SERVICE: &str = "biometric-svc";
+
+fn receipt(jws: &str) -> GivenReceipt {
+    GivenReceipt {
+        service: SERVICE.into(),
+        jws: jws.into(),
+    }
+}
+
+/// An opening by the resident's key.
+fn told() -> CredentialOpening {
+    CredentialOpening {
+        credential_id: zeroize::Zeroizing::new("key-1".into()),
+        opened_at: now(),
+        device_id: None,
+        event_id: None,
+    }
+}
+
+impl Place {
+    async fn begin(&self, resident: &Resident) -> Erasure {
+        let order = Order {
+            reason: Reason::Requested,
+            requested_by: "operator/privacy/x".into(),
+        };
+        let begun = self.store.begin_erasure(resident.id, order, now()).await;
+        begun.expect("begun").expect("somebody")
+    }
+
+    async fn erasure_of(&self, resident: &Resident) -> Erasure {
+        let found = self.store.erasure(Whom::Resident(resident.id)).await;
+        found.expect("asked").expect("an erasure")
+    }
+
+    async fn take_all(&self, resident: &Resident, epoch: i64) {
+        for step in [
+            Step::Key,
+            Step::Tokens,
+            Step::Vehicles,
+            Step::Credentials,
+            Step::Columns,
+        ] {
+            let taken = self.store.erase_rows(resident.id, step, epoch, now());
+            taken.await.expect("taken");
+        }
+    }
+
+    fn event(&self, partner: Uuid) -> Event {
+        Event {
+            id: Uuid::now_v7(),
+            kind: CredentialKind::Key,
+            partner,
+            device_id: None,
+            device_known: false,
+            holder: Some(Uuid::new_v4()),
+            opened_at: now(),
+            received_at: now(),
+        }
+    }
+
+    /// Stores an event of the resident's key; its id.
+    async fn use_key(&self, resident: &Resident, partner: Uuid) -> Uuid {
+        let key = self.store.resident_key(resident.id).await.expect("asked");
+        let key = key.expect("a key");
+        let event = self.event(partner);
+        let id = event.id;
+        let holder = Some((resident.id, &key));
+        let new = self.store.new_event(event, &told(), holder).expect("one");
+        self.store.insert_events(vec![new]).await.expect("stored");
+        id
+    }
+
+    async fn event_row(&self, id: Uuid) -> entity::event::Model {
+        entity::event::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await
+            .expect("asked")
+            .expect("a row")
+    }
+}
+
+#[tokio::test]
+async fn a_step_is_taken_once_and_in_its_order() {
+    let place = place().await;
+    let (resident, partner) = (place.resident().await, place.partner().await);
+    let vehicle = NewHolding::Vehicle(plate());
+    place.hold(resident.id, vehicle).await;
+    let key = key_of(partner, Uuid::new_v4());
+    place.hold(resident.id, key).await;
+    let begun = place.begin(&resident).await;
+    assert_eq!(begun.subject, Some(resident.subject));
+    // Not before its time.
+    place.take_all(&resident, 1).await;
+    assert_eq!(place.erasure_of(&resident).await.step, Step::Rights);
+
+    for (templates, jws) in [(2, "first"), (7, "second")] {
+        let id = resident.id;
+        let erased = place
+            .store
+            .biometrics_erased(id, templates, Some(receipt(jws)), None);
+        erased.await.expect("told");
+    }
+    for epoch in [1, 2] {
+        place.take_all(&resident, epoch).await;
+    }
+    let erasure = place.erasure_of(&resident).await;
+    assert_eq!(erasure.step, Step::Columns);
+    assert_eq!((erasure.subject, erasure.epoch), (None, Some(1)));
+    let expected = Counts {
+        templates: 2,
+        names: 1,
+        vehicles: 1,
+        credentials: 1,
+        sites: 1,
+        ..Counts::default()
+    };
+    assert_eq!(erasure.counts, expected);
+    assert!(erasure.erased_at.is_some());
+    let receipts = place.store.erasure_receipts(vec![resident.id]).await;
+    assert_eq!(receipts.expect("some")[&resident.id], [receipt("first")]);
+
+    // Begun again it is the same.
+    assert_eq!(place.begin(&resident).await.step, Step::Columns);
+    let nobody = Order::default();
+    let nobody = place.store.begin_erasure(Uuid::new_v4(), nobody, now());
+    assert!(nobody.await.expect("asked").is_none());
+}
+
+#[tokio::test]
+async fn what_events_knew_of_a_person_goes_and_the_pseudonym_stays() {
+    let place = place().await;
+    let (resident, partner) = (place.resident().await, place.partner().await);
+    let other = place.resident().await;
+    let id = place.use_key(&resident, partner).await;
+    let others = place.use_key(&other, partner).await;
+    let before = place.event_row(id).await;
+    place.begin(&resident).await;
+    let erased = place.store.biometrics_erased(resident.id, 0, None, None);
+    erased.await.expect("told");
+    place.take_all(&resident, 1).await;
+    assert_eq!(place.erasure_of(&resident).await.counts.events, 1);
+    let after = place.event_row(id).await;
+    assert_eq!((after.resident_id, after.holder), (None, before.holder));
+    assert!(after.sealed.is_empty());
+    assert_eq!(after.dedupe, id.as_bytes());
+    assert_eq!(place.event_row(others).await.resident_id, Some(other.id));
+}
+
+/// By whoever had read the resident before.
+#[tokio::test]
+async fn nothing_is_written_for_somebody_who_is_being_erased() {
+    let place = place().await;
+    let (resident, partner) = (place.resident().await, place.partner().await);
+    let key = place.store.resident_key(resident.id).await.expect("asked");
+    let key = key.expect("a key");
+    place.begin(&resident).await;
+
+    let store = &place.store;
+    let absent = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::NotFound(Noun::Resident))));
+    };
+    let vehicle = NewHolding::Vehicle(plate());
+    let held = store
+        .insert_holding(resident.id, &key, vehicle, now())
+        .await;
+    absent(held.map(drop));
+    let grant = StoredGrant {
+        id: Uuid::now_v7(),
+        resident: resident.id,
+        device_uid: Uuid::new_v4(),
+        windows: vec![],
+        ends_at: None,
+    };
+    absent(store.insert_grant(grant, 0).await);
+    let subscription = StoredSubscription {
+        resident: resident.id,
+        site: Uuid::new_v4(),
+        kind: DeviceKind::Door,
+        paid: Subscription {
+            paid_until: now(),
+            grace_days: 0,
+        },
+    };
+    absent(store.put_subscription(subscription).await);
+
+    let pseudonym = ("p".to_owned(), partner, resident.id);
+    let remembered = store.remember_pseudonyms(vec![pseudonym]).await;
+    remembered.expect("passed over");
+    let rows = entity::pseudonym::Entity::find().all(&place.db.read).await;
+    assert!(rows.expect("rows").is_empty());
+
+    let event = place.event(partner);
+    let id = event.id;
+    let new = store.new_event(event, &told(), Some((resident.id, &key)));
+    let stored = store.insert_events(vec![new.expect("one")]).await;
+    assert_eq!(stored.expect("stored"), 1);
+    let row = place.event_row(id).await;
+    assert!(row.resident_id.is_none() && row.sealed.is_empty());
+    assert_eq!(row.dedupe, id.as_bytes());
+}
+
+#[tokio::test]
+async fn an_ended_epoch_makes_its_own_erasures_final() {
+    let place = place().await;
+    let mut residents = Vec::new();
+    for epoch in [1, 2] {
+        let resident = place.resident().await;
+        place.begin(&resident).await;
+        let erased = place.store.biometrics_erased(resident.id, 1, None, None);
+        erased.await.expect("told");
+        place.take_all(&resident, epoch).await;
+        let number = u64::try_from(epoch).expect("a number");
+        let written = place.store.erasure_in_ledger(resident.id, number).await;
+        written.expect("written");
+        let own = place
+            .store
+            .erasure_receipted(resident.id, Step::Receipt, receipt("own"), None);
+        own.await.expect("receipted");
+        residents.push(resident);
+    }
+    assert_eq!(place.store.last_ledger_number().await.expect("one"), 2);
+    let unfinished = || place.store.unfinished_erasures();
+    assert_eq!(unfinished().await.expect("asked"), Vec::<Uuid>::new());
+
+    for at in [now(), now()] {
+        place.records.epoch_ended(1, at).await.expect("told");
+    }
+    let first = place.erasure_of(&residents[0]).await;
+    assert!(first.final_at.is_some());
+    assert_eq!(place.erasure_of(&residents[1]).await.final_at, None);
+    assert_eq!(unfinished().await.expect("asked"), [residents[0].id]);
+    let last = place.store.erasure_receipted(
+        residents[0].id,
+        Step::Final,
+        receipt("last"),
+        first.final_at,
+    );
+    last.await.expect("receipted");
+    assert_eq!(place.erasure_of(&residents[0]).await.step, Step::Final);
+    assert_eq!(unfinished().await.expect("asked"), Vec::<Uuid>::new());
+}
+
+#[tokio::test]
+async fn what_the_ledger_names_and_the_store_still_has_is_begun_again() {
+    let place = place().await;
+    let (resident, absent) = (place.resident().await, Uuid::now_v7());
+    let at = mesh::clock::from_micros(1_000_000);
+    let entry = |number, id, pseudonym| Entry {
+        number,
+        id,
+        pseudonym,
+        at,
+    };
+    for entry in [
+        entry(1, resident.id, resident.audit_pseudonym),
+        entry(2, absent, Uuid::new_v4()),
+    ] {
+        let begun = place.store.replay_erasure(entry, now()).await;
+        begun.expect("begun");
+    }
+    assert!(
+        place
+            .store
+            .resident(resident.id)
+            .await
+            .expect("asked")
+            .is_none()
+    );
+    for id in [resident.id, absent] {
+        let erasure = place.store.erasure(Whom::Resident(id)).await;
+        let erasure = erasure.expect("asked").expect("begun");
+        assert_eq!(erasure.step, Step::Biometrics);
+        assert!(erasure.replayed && erasure.subject.is_none());
+        assert_eq!(erasure.erased_at, Some(at));
+    }
+    place.take_all(&resident, 1).await;
+    let erasure = place.erasure_of(&resident).await;
+    assert_eq!((erasure.counts.names, erasure.erased_at), (1, Some(at)));
+    // Done once, it is not begun again.
+    let again = entry(1, resident.id, resident.audit_pseudonym);
+    place
+        .store
+        .replay_erasure(again, now())
+        .await
+        .expect("known");
+    assert_eq!(place.erasure_of(&resident).await.step, Step::Columns);
+}

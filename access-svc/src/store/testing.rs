@@ -1,0 +1,125 @@
+//! A store on SQLite, for the tests of stores.
+
+use jiff::Timestamp;
+use mesh::{
+    Clock, SystemClock,
+    config::{DatabaseConfig, KeyringConfig},
+    crypto::Key,
+    db::{self, Db},
+    keyring::Keyring,
+    shutdown::Shutdown,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{NamedKeys, NewHolding, Records, Resident, Store, migration::Migrator};
+use crate::domain::{
+    event::CredentialKind,
+    partner::{Credentials, Partner},
+    plate::Plate,
+};
+
+pub(super) struct Place {
+    pub(super) store: Store,
+    pub(super) records: Records,
+    pub(super) keyring: Keyring,
+    pub(super) db: Db,
+    pub(super) folder: TempDir,
+}
+
+pub(super) async fn place() -> Place {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = KeyringConfig::at(folder.path().join("keyring.json"));
+    let keyring = Keyring::open_or_create("access-svc", &keys, &SystemClock)
+        .await
+        .expect("a keyring");
+    let config = DatabaseConfig {
+        url: format!("sqlite://{}", folder.path().join("x.db").display()),
+        max_connections: 2,
+        allow_plaintext_for_development: false,
+    };
+    let db = db::open::<Migrator>(&config, Shutdown::new())
+        .await
+        .expect("a store");
+    let named = || Key::random().expect("a key");
+    let keys = NamedKeys {
+        pseudonym: named(),
+        fingerprint: named(),
+        log: named(),
+    };
+    Place {
+        store: Store::new(db.clone(), keyring.clone(), keys),
+        records: Records::new(db.clone(), keyring.clone()),
+        keyring,
+        db,
+        folder,
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+pub(super) fn plate() -> Plate {
+    Plate::parse("A123BC77", "RU").expect("a plate")
+}
+
+pub(super) fn key_of(partner: Uuid, site: Uuid) -> NewHolding {
+    NewHolding::Credential {
+        partner,
+        kind: CredentialKind::Key,
+        id: Zeroizing::new("key-1".into()),
+        site,
+    }
+}
+
+impl Place {
+    pub(super) async fn resident(&self) -> Resident {
+        let resident = Resident {
+            id: Uuid::now_v7(),
+            subject: Uuid::new_v4(),
+            audit_pseudonym: Uuid::new_v4(),
+            suspended: false,
+        };
+        let name = Zeroizing::new("Anna Example".to_owned());
+        let sites = vec![Uuid::new_v4()];
+        self.store
+            .insert_resident(resident.clone(), name, sites, 0)
+            .await
+            .expect("a resident");
+        resident
+    }
+
+    /// The holding's id.
+    pub(super) async fn hold(&self, resident: Uuid, new: NewHolding) -> Uuid {
+        let key = self.store.resident_key(resident).await.expect("asked");
+        let key = key.expect("a key");
+        let holding = self.store.insert_holding(resident, &key, new, now()).await;
+        holding.expect("a holding").id
+    }
+
+    pub(super) async fn partner(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        let partner = Partner {
+            id,
+            name: "p".into(),
+            token_url: "https://p.example/token".into(),
+            api_base: "https://p.example".into(),
+            door_path: String::new(),
+            barrier_path: String::new(),
+            minimal: false,
+            ca_pem: String::new(),
+            settings_version: 1,
+        };
+        let credentials = || Credentials {
+            client_id: "c".into(),
+            client_secret: Zeroizing::new("s".into()),
+        };
+        self.store
+            .insert_partner(partner, credentials(), credentials(), 0)
+            .await
+            .expect("a partner");
+        id
+    }
+}
