@@ -144,6 +144,20 @@ pub(crate) struct Counts {
     pub(crate) events: u64,
 }
 
+impl Counts {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.templates += more.templates;
+        self.names += more.names;
+        self.partner_pseudonyms += more.partner_pseudonyms;
+        self.vehicles += more.vehicles;
+        self.credentials += more.credentials;
+        self.grants += more.grants;
+        self.subscriptions += more.subscriptions;
+        self.sites += more.sites;
+        self.events += more.events;
+    }
+}
+
 /// Who asked for an erasure, and why.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {

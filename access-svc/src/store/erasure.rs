@@ -20,15 +20,15 @@ use sea_orm::{
 use uuid::Uuid;
 
 use self::rows::{
-    add, add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject,
-    insert, new_row, set, take,
+    add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject, insert,
+    new_row, set, take,
 };
 use super::{
     Page, Store,
     entity::{self, erasure, erasure_receipt},
 };
 use crate::{
-    domain::erasure::{Erasure, GivenReceipt, Order, Reason, Step},
+    domain::erasure::{Counts, Erasure, GivenReceipt, Order, Reason, Step},
     error::Error,
 };
 
@@ -229,7 +229,11 @@ impl Store {
                         return Ok(());
                     }
                     forget_subject(txn, resident).await?;
-                    count(txn, resident, |counts| counts.templates = templates).await?;
+                    let erased = Counts {
+                        templates,
+                        ..Counts::default()
+                    };
+                    count(txn, resident, &erased).await?;
                     add_receipts(txn, resident, receipt.into_iter().collect()).await?;
                     confirm(txn, resident, final_at).await
                 }
@@ -273,7 +277,7 @@ impl Store {
                         return Ok(());
                     }
                     let erased = erase(txn, resident, step).await?;
-                    count(txn, resident, |counts| add(counts, &erased)).await?;
+                    count(txn, resident, &erased).await?;
                     let (column, value) = match step {
                         Step::Key => (erasure::Column::Epoch, epoch),
                         Step::Columns => (erasure::Column::ErasedAt, to_micros(now)),

@@ -186,10 +186,11 @@ impl Store {
             .into_tuple::<i64>()
             .one(&self.db.read)
             .await?;
-        match newer {
-            Some(epoch) => Ok(self.keyring.epoch(epoch).map(|_| true)?),
-            None => Ok(false),
-        }
+        let Some(epoch) = newer else {
+            return Ok(false);
+        };
+        self.keyring.epoch(epoch)?;
+        Ok(true)
     }
 
     pub(crate) async fn list_holdings(

@@ -137,14 +137,15 @@ pub(super) async fn confirm(
     Ok(())
 }
 
-/// For whoever has taken a step, and so holds the row.
+/// Adds to what was counted. For whoever has taken a step, and so holds the
+/// row.
 pub(super) async fn count(
     txn: &impl ConnectionTrait,
     resident: Uuid,
-    change: impl FnOnce(&mut Counts) + Send,
+    erased: &Counts,
 ) -> Result<(), Error> {
     let mut counts = found(txn, resident).await?.counts;
-    change(&mut counts);
+    counts.add(erased);
     let text = serde_json::to_string(&counts).map_err(|_| Error::Corrupt("erasure counts"))?;
     erasure::Entity::update_many()
         .col_expr(erasure::Column::Counts, Expr::val(text))
@@ -152,17 +153,6 @@ pub(super) async fn count(
         .exec(txn)
         .await?;
     Ok(())
-}
-
-pub(super) fn add(sum: &mut Counts, more: &Counts) {
-    sum.names += more.names;
-    sum.partner_pseudonyms += more.partner_pseudonyms;
-    sum.vehicles += more.vehicles;
-    sum.credentials += more.credentials;
-    sum.grants += more.grants;
-    sum.subscriptions += more.subscriptions;
-    sum.sites += more.sites;
-    sum.events += more.events;
 }
 
 pub(super) async fn erase(

@@ -5,7 +5,6 @@ use crate::{
     domain::{
         decision::Subscription,
         device::DeviceKind,
-        erasure::Counts,
         event::{CredentialKind, CredentialOpening, Event},
     },
     error::Noun,
