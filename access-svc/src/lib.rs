@@ -9,10 +9,7 @@ mod error;
 mod grpc;
 mod store;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 pub use config::{Config, TokenConfig};
 pub use domain::plate;
@@ -59,8 +56,6 @@ pub enum RunError {
     Custody(#[from] CustodyError),
     #[error("the erasures of the ledger cannot be done again: {0}")]
     Replay(#[from] error::Error),
-    #[error("a backup was restored: start the service again")]
-    Restored,
     #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
@@ -82,7 +77,6 @@ pub async fn run(
     tokio::spawn(keyring.clone().watch(shutdown.clone()));
     let database =
         db::open::<store::migration::Migrator>(&config.database, shutdown.clone()).await?;
-    let restored = Arc::new(AtomicBool::new(false));
     let custody = Custody::open(custody::Parts {
         service: SERVICE,
         db: database.clone(),
@@ -94,13 +88,7 @@ pub async fn run(
         erasure: Some(config.erasure),
         rotate_every_days: config.keyring.rotate_every_days,
         shutdown: shutdown.clone(),
-        restart: {
-            let (restored, shutdown) = (restored.clone(), shutdown.clone());
-            Arc::new(move || {
-                restored.store(true, Ordering::Release);
-                shutdown.cancel();
-            })
-        },
+        restart: environment.restarter(),
     })
     .await?;
     let key = async |name| db::named_key::load_or_create(&database.read, &keyring, name).await;
@@ -118,7 +106,7 @@ pub async fn run(
         store,
         custody: custody.clone(),
         in_use: AtomicBool::new(false),
-        restored: restored.clone(),
+        restored: environment.start_over.clone(),
         verifier: app::Verifier::new(
             clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
             config.tokens.issuer,
@@ -155,8 +143,5 @@ pub async fn run(
     server.serve(listeners.server, routes, shutdown).await?;
     // The last minute's is told before the process ends.
     let _ = summing_up.await;
-    if restored.load(Ordering::Acquire) {
-        return Err(RunError::Restored);
-    }
     Ok(())
 }

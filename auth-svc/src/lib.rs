@@ -9,10 +9,7 @@ mod error;
 mod grpc;
 mod store;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 pub use config::{Config, TokenConfig};
 use mesh::{
@@ -59,8 +56,6 @@ pub enum RunError {
     Database(#[from] db::OpenError),
     #[error(transparent)]
     Custody(#[from] CustodyError),
-    #[error("a backup was restored: start the service again")]
-    Restored,
     #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
@@ -87,7 +82,6 @@ pub async fn run(
     let database =
         db::open::<store::migration::Migrator>(&config.database, environment.shutdown.clone())
             .await?;
-    let restored = Arc::new(AtomicBool::new(false));
     let custody = Custody::open(custody::Parts {
         service: SERVICE,
         db: database.clone(),
@@ -100,13 +94,7 @@ pub async fn run(
         erasure: None,
         rotate_every_days: config.keyring.rotate_every_days,
         shutdown: environment.shutdown.clone(),
-        restart: {
-            let (restored, shutdown) = (restored.clone(), environment.shutdown.clone());
-            Arc::new(move || {
-                restored.store(true, Ordering::Release);
-                shutdown.cancel();
-            })
-        },
+        restart: environment.restarter(),
     })
     .await?;
     let secret_key =
@@ -161,8 +149,5 @@ pub async fn run(
         .await?;
     // What the audit has yet to be told is written before the process ends.
     background.join_all().await;
-    if restored.load(Ordering::Acquire) {
-        return Err(RunError::Restored);
-    }
     Ok(())
 }

@@ -11,19 +11,22 @@ use crate::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Storing {
-    AuthSvc,
-    AccessSvc,
-    BiometricSvc,
+    #[value(name = "auth-svc")]
+    Auth,
+    #[value(name = "access-svc")]
+    Access,
+    #[value(name = "biometric-svc")]
+    Biometric,
 }
 
 impl Storing {
-    pub(crate) const ALL: [Self; 3] = [Self::AuthSvc, Self::AccessSvc, Self::BiometricSvc];
+    pub(crate) const ALL: [Self; 3] = [Self::Auth, Self::Access, Self::Biometric];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::AuthSvc => AUTH,
-            Self::AccessSvc => ACCESS,
-            Self::BiometricSvc => BIOMETRIC,
+            Self::Auth => AUTH,
+            Self::Access => ACCESS,
+            Self::Biometric => BIOMETRIC,
         }
     }
 
@@ -133,11 +136,11 @@ mod tests {
 
     #[test]
     fn each_service_is_asked_once_and_all_where_none_is_named() {
-        let twice = choice(&[Storing::BiometricSvc, Storing::AuthSvc, Storing::AuthSvc]);
+        let twice = choice(&[Storing::Biometric, Storing::Auth, Storing::Auth]);
         assert_eq!(twice.chosen().collect::<Vec<_>>(), [AUTH, BIOMETRIC]);
         assert_eq!(twice.only(), None);
         assert_eq!(choice(&[]).chosen().count(), 3);
-        assert_eq!(choice(&[Storing::AccessSvc]).only(), Some(ACCESS));
+        assert_eq!(choice(&[Storing::Access]).only(), Some(ACCESS));
     }
 
     #[test]

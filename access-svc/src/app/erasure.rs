@@ -163,9 +163,13 @@ impl App {
     /// The first receipt; the last one at once where no copy is left.
     async fn give_receipt(&self, mut erasure: Erasure) -> Result<(), Error> {
         let custody = &self.parts.custody;
-        custody.compact().await?;
+        let nothing_left = custody.compact().await?;
         // A store that was restored came from a copy.
-        if erasure.final_at.is_none() && !erasure.replayed && custody.keeps_no_copies().await? {
+        if nothing_left
+            && erasure.final_at.is_none()
+            && !erasure.replayed
+            && custody.keeps_no_copies().await?
+        {
             erasure.final_at = Some(self.parts.clock.now());
         }
         self.sign_receipt(&erasure, Step::Receipt).await?;

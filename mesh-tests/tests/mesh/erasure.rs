@@ -170,8 +170,20 @@ async fn an_erasure_waits_for_the_biometric_store_and_is_finished(mut mesh: Mesh
     assert_eq!(erasure.resident_id, leaver.resident_id);
     assert_eq!(erasure.reason(), ErasureReason::MovedOut);
     assert_eq!(erasure.requested_by, "operator/privacy/dev");
-    assert_eq!((erasure.counts.unwrap_or_default().templates, erasure.counts.unwrap_or_default().vehicles), (1, 1));
-    assert_eq!((erasure.counts.unwrap_or_default().credentials, erasure.counts.unwrap_or_default().grants), (1, 3));
+    assert_eq!(
+        (
+            erasure.counts.unwrap_or_default().templates,
+            erasure.counts.unwrap_or_default().vehicles
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        (
+            erasure.counts.unwrap_or_default().credentials,
+            erasure.counts.unwrap_or_default().grants
+        ),
+        (1, 3)
+    );
 
     let own = receipts_of(&viewer, &erasure, "access-svc").await;
     assert_eq!(own[0]["sub"], json!(pseudonym));
@@ -250,7 +262,13 @@ async fn a_restore_erases_again_before_it_serves(mut mesh: Mesh) {
     assert!(again.replayed && is_receipted(&again));
     assert_eq!(again.pseudonym, erased.pseudonym);
     assert_eq!(again.erased_at, erased.erased_at);
-    assert_eq!((again.counts.unwrap_or_default().vehicles, again.counts.unwrap_or_default().credentials), (1, 1));
+    assert_eq!(
+        (
+            again.counts.unwrap_or_default().vehicles,
+            again.counts.unwrap_or_default().credentials
+        ),
+        (1, 1)
+    );
     let receipts = receipts_of(&privacy, &again, "access-svc").await;
     assert_eq!(receipts[0]["ledger_number"], 1);
     assert_eq!(receipts[0]["replayed"], true);
@@ -340,7 +358,14 @@ async fn an_erasure_outlives_a_crash_after_any_step() {
         })
         .await;
         let erasure = erasure_of(&privacy, resident(person)).await;
-        assert_eq!((erasure.counts.unwrap_or_default().templates, erasure.counts.unwrap_or_default().grants), (1, 1), "{point}");
+        assert_eq!(
+            (
+                erasure.counts.unwrap_or_default().templates,
+                erasure.counts.unwrap_or_default().grants
+            ),
+            (1, 1),
+            "{point}"
+        );
         let receipts = receipts_of(&privacy, &erasure, "access-svc").await;
         assert_eq!(receipts.len(), 1, "{point}");
     }

@@ -66,6 +66,13 @@ impl Custody {
             // Dead tuples, the write-ahead log and standbys are copies too.
             return Ok(false);
         }
+        // Files of a store that this one was restored from, or one being written.
+        if let Some(folder) = &self.inner.backup.folder {
+            let files = std::fs::read_dir(folder);
+            if files.is_ok_and(|mut files| files.next().is_some()) {
+                return Ok(false);
+            }
+        }
         Ok(self.list_backups().await?.is_empty())
     }
 

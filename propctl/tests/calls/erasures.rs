@@ -54,6 +54,7 @@ impl Registry {
                 credentials: 1,
                 grants: 3,
             }),
+            ..Erasure::default()
         });
         *self.name.lock().expect("a lock") = None;
     }

@@ -182,6 +182,7 @@ pub(super) async fn receipts(session: &Session, all: &[Facts]) -> Told<Receipts>
     let request = ListErasuresRequest {
         page_size: ERASURES,
         page_token: String::new(),
+        ..ListErasuresRequest::default()
     };
     let listed = ErasureServiceClient::new(line).list_erasures(request).await;
     let erasures = match Told::of(listed) {

@@ -90,6 +90,7 @@ async fn list(limit: &Limit, session: &Session) -> Result<(), Failure> {
             let request = ListErasuresRequest {
                 page_size,
                 page_token,
+                ..ListErasuresRequest::default()
             };
             let reply = erasures.list_erasures(request).await?.into_inner();
             Ok((reply.erasures, reply.next_page_token))

@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_walk_is_resumed_by_service_and_epoch() {
-        assert_eq!(parse_after("access-svc=7"), Ok((Storing::AccessSvc, 7)));
+        assert_eq!(parse_after("access-svc=7"), Ok((Storing::Access, 7)));
         for wrong in [
             "access-svc",
             "access-svc=",
