@@ -125,7 +125,7 @@ async fn damaged_rows_are_left_out_and_counted(mut mesh: Mesh) {
     mesh.stop(BIOMETRIC).await;
     let db = database(&mesh.layout, BIOMETRIC).await;
     db.execute_unprepared(
-        "UPDATE templates SET sealed = consent_sealed WHERE id = (SELECT MIN(id) FROM templates)",
+        "UPDATE templates SET sealed = consent_sealed WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1)",
     )
     .await
     .expect("damaged");
