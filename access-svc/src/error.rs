@@ -3,7 +3,7 @@
 
 use mesh::{
     crypto::CryptoError,
-    db::WriteError,
+    db::{WriteError, named_key::NamedKeyError},
     error::{DOMAIN, status, status_with},
     keyring::KeyringError,
     limit::Limited,
@@ -63,6 +63,12 @@ pub enum Error {
     NotJudged,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
+    #[error("another replica has been faster")]
+    Overtaken,
+    #[error("the audit log is not what its checkpoint signs")]
+    BrokenLog,
+    #[error(transparent)]
+    NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     #[error(transparent)]
@@ -83,6 +89,7 @@ pub enum Noun {
     Holding,
     Opening,
     Command,
+    Entry,
 }
 
 impl Noun {
@@ -96,6 +103,7 @@ impl Noun {
             Self::Holding => "HOLDING",
             Self::Opening => "OPENING",
             Self::Command => "COMMAND",
+            Self::Entry => "ENTRY",
         }
     }
 }
@@ -139,12 +147,18 @@ impl From<Error> for Status {
                 return status(Code::AlreadyExists, &reason, message);
             }
             Error::Refused { code, reason, .. } => return status(code, &reason, message),
-            Error::Dependency(_) | Error::NotJudged | Error::Database(_) | Error::Write(_) => {
+            Error::Dependency(_)
+            | Error::NotJudged
+            | Error::Overtaken
+            | Error::NamedKey(_)
+            | Error::Database(_)
+            | Error::Write(_) => {
                 tracing::warn!(error = %message, "unavailable");
                 return status(Code::Unavailable, "UNAVAILABLE", "temporarily unavailable");
             }
             Error::UnexpectedAnswer { .. }
             | Error::Corrupt(_)
+            | Error::BrokenLog
             | Error::Keyring(_)
             | Error::Crypto(_) => {
                 tracing::error!(error = %message, "internal error");

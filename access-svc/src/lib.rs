@@ -9,7 +9,8 @@ mod error;
 mod grpc;
 mod store;
 
-pub use config::{Config, TokenConfig};
+use audit_log::{CheckpointError, LogKey};
+pub use config::{AuditConfig, Config, OutOfBounds, TokenConfig};
 pub use domain::plate;
 use mesh::{
     client::EndpointError,
@@ -52,6 +53,10 @@ pub enum RunError {
     #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
+    #[error("audit.origin: {0}")]
+    Log(#[from] CheckpointError),
+    #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -63,6 +68,7 @@ pub async fn run(
     listeners: Listeners,
     environment: Environment,
 ) -> Result<(), RunError> {
+    config.audit.validate()?;
     let shutdown = environment.shutdown.clone();
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
     let keyring =
@@ -74,13 +80,17 @@ pub async fn run(
     let keys = store::NamedKeys {
         pseudonym: key("pseudonym").await?,
         fingerprint: key("fingerprint").await?,
-        log: key("log").await?,
+        entry: key("audit-entry").await?,
     };
+    let origin = config.audit.origin.clone();
+    let origin = origin.unwrap_or_else(|| format!("{}/audit", config.tls.trust_domain));
+    let log_key = LogKey::from_seed(&origin, key("audit-checkpoint").await?.expose())?;
 
     let store = store::Store::new(database, keyring, keys);
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
+        log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,
         verifier: app::Verifier::new(
             clients::Auth::new(member.connect("auth-svc", &config.peers.auth_svc)?),
@@ -100,6 +110,8 @@ pub async fn run(
     });
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
+    let keeping_log = tokio::spawn(app.clone().keep_log(shutdown.clone()));
+    let telling = tokio::spawn(app.clone().keep_outside_told(shutdown.clone()));
     let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));
 
     let server = Server {
@@ -112,9 +124,15 @@ pub async fn run(
     member.readiness.set(true);
     tracing::info!("serving");
     server
-        .serve(listeners.server, grpc::routes(app, MAX_MESSAGE), shutdown)
+        .serve(
+            listeners.server,
+            grpc::routes(app.clone(), MAX_MESSAGE),
+            shutdown,
+        )
         .await?;
     // The last minute's is told before the process ends.
     let _ = summing_up.await;
+    let _ = tokio::join!(keeping_log, telling);
+    app.close_log().await;
     Ok(())
 }

@@ -46,8 +46,6 @@ pub enum Kind {
 pub mod code {
     /// Of an erasure: the resident's links are gone from here on.
     pub const FINISHED: &str = "finished";
-    /// Of a retention: the key of a month's strangers, named by `subject`, is gone.
-    pub const MONTH_ENDED: &str = "month_ended";
     /// Of a retention: entries before the number in `subject` are gone.
     pub const ENTRIES_DESTROYED: &str = "entries_destroyed";
 }

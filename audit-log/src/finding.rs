@@ -22,7 +22,7 @@ pub enum Finding {
     Column { number: u64, column: &'static str },
     /// The sealed link beside it is another one.
     Link { number: u64 },
-    /// The sealed link beside it is gone, and no erasure or retention tells of it.
+    /// The sealed link beside it is gone, and no erasure tells of it.
     LinkGone { number: u64 },
     /// A hash of the tree is not that of the entries under it.
     Hash { tile: TileId, first: u64, last: u64 },
@@ -72,7 +72,7 @@ impl fmt::Display for Finding {
             Self::LinkGone { number } => write!(
                 f,
                 "entry {number} was changed: the link beside it is gone, \
-                 and neither an erasure nor a retention tells of it"
+                 and no erasure tells of it"
             ),
             Self::Hash { tile, first, last } => write!(
                 f,

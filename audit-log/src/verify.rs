@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     Entry, Finding, Head, Kind, TileId, Tiles, Tree, TreeError,
-    entry::{code, digest, month},
+    entry::{code, digest},
     finding::Findings,
     tree::{WIDTH, hashes, rows_above},
 };
@@ -70,13 +70,6 @@ impl Columns {
     }
 }
 
-/// Whose key a link is sealed under.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sealer {
-    Resident(Uuid),
-    Month(String),
-}
-
 /// What a verification came to.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -84,7 +77,7 @@ pub struct Report {
     pub size: u64,
     /// Those whose content retention has destroyed.
     pub destroyed: u64,
-    /// Links that erasures and retention have destroyed.
+    /// Links that erasures have destroyed.
     pub links_gone: u64,
     /// Sizes of the checkpoints that were held against the entries.
     pub checkpoints: Vec<u64>,
@@ -111,10 +104,10 @@ pub struct Verification {
     gaps: Vec<(u64, u64)>,
     /// Entries before it may be gone: told by the log itself.
     kept_from: u64,
-    /// The first entry of each sealer whose link is gone, and how many.
-    unlinked: BTreeMap<Sealer, (u64, u64)>,
-    /// Sealers whose end the log tells.
-    ended: BTreeSet<Sealer>,
+    /// The first entry of each resident whose link is gone, and how many.
+    unlinked: BTreeMap<Uuid, (u64, u64)>,
+    /// Residents whose erasure the log tells.
+    erased: BTreeSet<Uuid>,
 }
 
 impl Verification {
@@ -247,8 +240,8 @@ impl Verification {
             }
         }
         let mut links_gone = 0;
-        for (sealer, (number, count)) in std::mem::take(&mut self.unlinked) {
-            if self.ended.contains(&sealer) {
+        for (who, (number, count)) in std::mem::take(&mut self.unlinked) {
+            if self.erased.contains(&who) {
                 links_gone += count;
             } else {
                 self.findings.add(Finding::LinkGone { number });
@@ -314,20 +307,14 @@ impl Verification {
             (_, SealedLink::Untold) | (None, SealedLink::Absent) => {}
             (Some(wanted), SealedLink::Present(sealed)) if *wanted == digest(sealed) => {}
             (_, SealedLink::Present(_)) => self.findings.add(Finding::Link { number }),
-            (Some(_), SealedLink::Absent) => {
-                let sealer = match entry.who {
-                    Some(who) => Sealer::Resident(who),
-                    None => Sealer::Month(month(entry.at)),
-                };
-                self.unlinked.entry(sealer).or_insert((number, 0)).1 += 1;
-            }
+            (Some(_), SealedLink::Absent) => match entry.who {
+                Some(who) => self.unlinked.entry(who).or_insert((number, 0)).1 += 1,
+                None => self.findings.add(Finding::LinkGone { number }),
+            },
         }
         match (entry.kind, entry.code.as_str()) {
             (Kind::Erasure, code::FINISHED) => {
-                self.ended.extend(entry.who.map(Sealer::Resident));
-            }
-            (Kind::Retention, code::MONTH_ENDED) => {
-                self.ended.extend(entry.subject.map(Sealer::Month));
+                self.erased.extend(entry.who);
             }
             (Kind::Retention, code::ENTRIES_DESTROYED) => {
                 let told = entry.subject.and_then(|number| number.parse().ok());

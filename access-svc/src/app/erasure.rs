@@ -1,11 +1,13 @@
 //! Final deletion of a resident: a sequence that a crash or an absent service
 //! interrupts and that is finished later.
 
+use audit_log::{Entry, Kind, entry::code};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::App;
 use crate::{
+    domain::entry,
     error::{Error, Noun},
     store::ErasedCounts,
 };
@@ -21,17 +23,23 @@ impl App {
     pub(crate) async fn erase_resident(&self, id: Uuid) -> Result<Erased, Error> {
         let store = &self.parts.store;
         let subject = store
-            .begin_erasure(id)
+            .begin_erasure(id, self.erasure("begun"))
             .await?
             .ok_or(Error::NotFound(Noun::Resident))?;
         let templates = self.parts.biometric.erase(subject).await?;
-        let counts = store.finish_erasure(id).await?;
+        let counts = store
+            .finish_erasure(id, self.erasure(code::FINISHED))
+            .await?;
         tracing::info!("a resident was erased");
         Ok(Erased {
             at: self.parts.clock.now(),
             templates,
             counts,
         })
+    }
+
+    fn erasure(&self, code: &str) -> Entry {
+        entry::act(Kind::Erasure, code, self.parts.clock.now())
     }
 
     pub(super) async fn finish_erasures(&self) -> Result<(), Error> {

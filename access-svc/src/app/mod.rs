@@ -5,6 +5,7 @@ mod audit;
 mod erasure;
 mod event;
 mod housekeeping;
+mod log;
 mod opening;
 mod probes;
 mod registry;
@@ -16,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
+pub(crate) use log::{Log, Proofs, ToProve};
 use mesh::{
     Clock,
     limit::{Faults, Limits, Tally},
@@ -47,6 +49,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) log: Log,
 }
 
 #[derive(Clone)]

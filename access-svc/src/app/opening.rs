@@ -14,12 +14,13 @@ use crate::{
     domain::{
         decision::{self, Facts, ResidentFacts},
         device::{Device, DeviceKind, Means},
+        entry::{self, Link},
         opening::{Command, CommandStatus, Opening},
         plate::Plate,
         token::{Bearer, Presented},
     },
     error::{Error, Noun},
-    store::{Commit, Committed, Idempotency, Page, Probe, Resident, Seen},
+    store::{Commit, Committed, Idempotency, NewEntry, Page, Probe, Resident, Sealer, Seen},
 };
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
@@ -69,9 +70,12 @@ enum Settled {
 }
 
 /// Who was recognised, and what the recognition uses up.
+#[derive(Default)]
 struct Recognised {
     resident: Option<Resident>,
     use_key: Option<String>,
+    /// The plate that was read.
+    plate: Option<Plate>,
 }
 
 impl App {
@@ -103,12 +107,14 @@ impl App {
         // again, as replayed.
         for _ in 0..2 {
             let recognised = self.recognise(&bearer, &device, &request).await?;
-            let used_up = recognised.use_key.clone();
-            let opening = self.decide(&bearer, &device, recognised.resident).await?;
+            let resident = recognised.resident.as_ref();
+            let opening = self.decide(&bearer, &device, resident).await?;
+            let entry = self.telling(&opening, &recognised).await?;
             let commit = Commit {
                 opening,
                 idempotency: idempotency.clone(),
-                use_key: used_up,
+                use_key: recognised.use_key,
+                entry,
             };
             match (self.settle(commit).await?, &idempotency) {
                 (Settled::Opened(opened), _) => return Ok(*opened),
@@ -195,6 +201,7 @@ impl App {
             return Ok(Recognised {
                 resident,
                 use_key: Some(use_key),
+                plate: None,
             });
         }
         let fresh = request
@@ -209,6 +216,7 @@ impl App {
                 Ok(Recognised {
                     resident: resident.filter(|_| fresh),
                     use_key: None,
+                    plate: Some(plate),
                 })
             }
             Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
@@ -247,10 +255,7 @@ impl App {
         };
         let Some(use_key) = usable else {
             tracing::info!(client_id = %bearer.client_id, "a probe was replayed");
-            return Ok(Recognised {
-                resident: None,
-                use_key: None,
-            });
+            return Ok(Recognised::default());
         };
         let resident = match found.subject {
             Some(subject) if fresh => store.resident_by_subject(subject).await?,
@@ -262,21 +267,41 @@ impl App {
         Ok(Recognised {
             resident,
             use_key: Some(use_key),
+            plate: None,
         })
+    }
+
+    /// What the audit log says of a decision; a plate that was read goes beside
+    /// it, under its holder's key or, of a stranger's, the month's.
+    async fn telling(&self, opening: &Opening, recognised: &Recognised) -> Result<NewEntry, Error> {
+        let store = &self.parts.store;
+        let entry = entry::decision(opening);
+        let Some(plate) = &recognised.plate else {
+            return store.new_entry(entry, None);
+        };
+        let link = Link::plate(plate);
+        let Some(resident) = &recognised.resident else {
+            let key = store.month_key(opening.decided_at).await?;
+            return store.new_entry(entry, Some((&link, Sealer::Month(&key))));
+        };
+        // Of one whose key is gone by now nothing is kept.
+        let key = store.resident_key(resident.id).await?;
+        let sealer = key.as_ref().map(Sealer::Resident);
+        store.new_entry(entry, sealer.map(|sealer| (&link, sealer)))
     }
 
     async fn decide(
         &self,
         bearer: &Bearer,
         device: &Device,
-        resident: Option<Resident>,
+        resident: Option<&Resident>,
     ) -> Result<Opening, Error> {
         let store = &self.parts.store;
         let site = store
             .site(device.site)
             .await?
             .ok_or(Error::Corrupt("device site"))?;
-        let known = match &resident {
+        let known = match resident {
             None => None,
             Some(resident) => Some(ResidentFacts {
                 suspended: resident.suspended,
@@ -354,7 +379,8 @@ impl App {
             Err(_) => 0,
         };
         let status = self.parts.edge.send(&opening, &command, version).await;
-        match store.record_outcome(opening.id, status).await {
+        let telling = entry::outcome(&opening, status, self.parts.clock.now());
+        match store.record_outcome(opening.id, status, telling).await {
             Ok(recorded) => recorded,
             Err(error) => {
                 // The command has left: its outcome is the answer, stored or not.

@@ -1,5 +1,6 @@
 //! Sites, devices, residents and their rights.
 
+use audit_log::{Entry, Kind};
 use jiff::Timestamp;
 use mesh::clock::to_micros;
 use propdev_proto::biometric::FaceVector;
@@ -11,6 +12,8 @@ use crate::{
     clients::Enrolment,
     domain::{
         device::{Device, check_time_zone},
+        entry,
+        event::CredentialKind,
         partner::{Credentials, Partner},
         schedule::Window,
         syntax::{check_name, is_partner_id},
@@ -40,6 +43,11 @@ impl App {
         to_micros(self.parts.clock.now())
     }
 
+    /// What the audit log says of something that the caller does.
+    fn act(&self, code: &str) -> Entry {
+        entry::act(Kind::Act, code, self.parts.clock.now())
+    }
+
     pub(crate) async fn create_partner(
         &self,
         partner: Partner,
@@ -49,9 +57,19 @@ impl App {
         let partner = partner.complete()?;
         intercom.check("intercom")?;
         barrier.check("barrier")?;
+        let telling = Entry {
+            partner: Some(partner.id),
+            ..self.act("partner_created")
+        };
         self.parts
             .store
-            .insert_partner(partner.clone(), intercom, barrier, self.now_micros())
+            .insert_partner(
+                partner.clone(),
+                intercom,
+                barrier,
+                self.now_micros(),
+                telling,
+            )
             .await?;
         Ok(partner)
     }
@@ -91,9 +109,13 @@ impl App {
             name,
             lockdown: false,
         };
+        let telling = Entry {
+            site: Some(site.id),
+            ..self.act("site_created")
+        };
         self.parts
             .store
-            .insert_site(site.clone(), self.now_micros())
+            .insert_site(site.clone(), self.now_micros(), telling)
             .await?;
         Ok(site)
     }
@@ -103,7 +125,16 @@ impl App {
     }
 
     pub(crate) async fn set_lockdown(&self, id: Uuid, lockdown: bool) -> Result<Site, Error> {
-        self.parts.store.set_lockdown(id, lockdown).await
+        let code = if lockdown {
+            "lockdown_set"
+        } else {
+            "lockdown_lifted"
+        };
+        let telling = Entry {
+            site: Some(id),
+            ..self.act(code)
+        };
+        self.parts.store.set_lockdown(id, lockdown, telling).await
     }
 
     async fn check_sites(&self, sites: &[Uuid]) -> Result<(), Error> {
@@ -139,9 +170,15 @@ impl App {
         check_time_zone(&device.time_zone)?;
         self.partner(device.partner).await?;
         self.check_sites(&[device.site]).await?;
+        let telling = Entry {
+            partner: Some(device.partner),
+            site: Some(device.site),
+            device: Some(device.id.clone()),
+            ..self.act("device_created")
+        };
         self.parts
             .store
-            .insert_device(device.clone(), self.now_micros())
+            .insert_device(device.clone(), self.now_micros(), telling)
             .await?;
         Ok(device)
     }
@@ -160,9 +197,19 @@ impl App {
         id: String,
         disabled: bool,
     ) -> Result<Device, Error> {
+        let code = if disabled {
+            "device_disabled"
+        } else {
+            "device_enabled"
+        };
+        let telling = Entry {
+            partner: Some(partner),
+            device: Some(id.clone()),
+            ..self.act(code)
+        };
         self.parts
             .store
-            .set_device_state(partner, id, disabled)
+            .set_device_state(partner, id, disabled, telling)
             .await
     }
 
@@ -182,9 +229,19 @@ impl App {
             audit_pseudonym: Uuid::new_v4(),
             suspended: false,
         };
+        let telling = Entry {
+            who: Some(resident.audit_pseudonym),
+            ..self.act("resident_created")
+        };
         self.parts
             .store
-            .insert_resident(resident.clone(), new.name, sites.clone(), self.now_micros())
+            .insert_resident(
+                resident.clone(),
+                new.name,
+                sites.clone(),
+                self.now_micros(),
+                telling,
+            )
             .await?;
         Ok((resident, sites))
     }
@@ -214,7 +271,15 @@ impl App {
         id: Uuid,
         suspended: bool,
     ) -> Result<Resident, Error> {
-        self.parts.store.set_resident_state(id, suspended).await
+        let code = if suspended {
+            "resident_suspended"
+        } else {
+            "resident_resumed"
+        };
+        self.parts
+            .store
+            .set_resident_state(id, suspended, self.act(code))
+            .await
     }
 
     /// The template's id and how many the resident has now.
@@ -229,6 +294,14 @@ impl App {
         let resident = self.resident(resident).await?;
         let sites = self.parts.store.resident_sites(resident.id).await?;
         let template = template.unwrap_or_else(Uuid::new_v4);
+        let telling = |code| Entry {
+            who: Some(resident.audit_pseudonym),
+            subject: Some(template.to_string()),
+            ..self.act(code)
+        };
+        // Of two services' stores one cannot tell what the other does: the
+        // intent is told first.
+        self.parts.store.tell(telling("face_enrolment")).await?;
         let templates = self
             .parts
             .biometric
@@ -241,6 +314,7 @@ impl App {
                 consented_at,
             })
             .await?;
+        self.parts.store.tell(telling("face_enrolled")).await?;
         Ok((template, templates))
     }
 
@@ -265,9 +339,17 @@ impl App {
             windows: new.windows,
             ends_at: new.ends_at,
         };
+        let telling = Entry {
+            partner: Some(device.partner),
+            site: Some(device.site),
+            device: Some(device.id.clone()),
+            who: Some(resident.audit_pseudonym),
+            subject: Some(grant.id.to_string()),
+            ..self.act("grant_created")
+        };
         self.parts
             .store
-            .insert_grant(grant.clone(), self.now_micros())
+            .insert_grant(grant.clone(), self.now_micros(), telling)
             .await?;
         Ok((grant, (device.partner, device.id)))
     }
@@ -291,7 +373,11 @@ impl App {
     }
 
     pub(crate) async fn revoke_grant(&self, id: Uuid) -> Result<(), Error> {
-        if self.parts.store.delete_grant(id).await? {
+        let telling = Entry {
+            subject: Some(id.to_string()),
+            ..self.act("grant_revoked")
+        };
+        if self.parts.store.delete_grant(id, telling).await? {
             Ok(())
         } else {
             Err(Error::NotFound(Noun::Grant))
@@ -325,9 +411,21 @@ impl App {
             .await?
             .ok_or(Error::NotFound(Noun::Resident))?;
         let held_from = held_from.unwrap_or_else(|| self.parts.clock.now());
+        let (code, partner) = match &new {
+            NewHolding::Vehicle(_) => ("vehicle_added", None),
+            NewHolding::Credential { kind, partner, .. } => match kind {
+                CredentialKind::Key => ("key_added", Some(*partner)),
+                CredentialKind::Fob => ("fob_added", Some(*partner)),
+            },
+        };
+        let telling = Entry {
+            partner,
+            who: Some(resident.audit_pseudonym),
+            ..self.act(code)
+        };
         self.parts
             .store
-            .insert_holding(resident.id, &key, new, held_from)
+            .insert_holding(resident.id, &key, new, held_from, telling)
             .await
     }
 
@@ -340,9 +438,13 @@ impl App {
     }
 
     pub(crate) async fn end_holding(&self, id: Uuid) -> Result<Holding, Error> {
+        let telling = Entry {
+            subject: Some(id.to_string()),
+            ..self.act("holding_ended")
+        };
         self.parts
             .store
-            .end_holding(id, self.parts.clock.now())
+            .end_holding(id, self.parts.clock.now(), telling)
             .await
     }
 
@@ -356,11 +458,17 @@ impl App {
                 detail: "must be 0 to 365",
             });
         }
-        self.resident(subscription.resident).await?;
+        let resident = self.resident(subscription.resident).await?;
         self.check_sites(&[subscription.site]).await?;
+        let telling = Entry {
+            site: Some(subscription.site),
+            who: Some(resident.audit_pseudonym),
+            subject: Some(subscription.kind.scope().to_owned()),
+            ..self.act("payment_set")
+        };
         self.parts
             .store
-            .put_subscription(subscription.clone())
+            .put_subscription(subscription.clone(), telling)
             .await?;
         Ok(subscription)
     }

@@ -1,5 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
@@ -9,9 +10,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, ResidentKey, Store, context, entity};
+use super::{NewEntry, Page, Sealer, Store, context, entity, log};
 use crate::{
     domain::{
+        entry::{self, Link},
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
         opening::CommandStatus,
     },
@@ -23,6 +25,8 @@ const CREDENTIAL: &str = "event credential";
 /// An event ready to be stored.
 pub(crate) struct NewEvent {
     row: entity::event::Model,
+    /// What the audit log says of it.
+    telling: NewEntry,
 }
 
 impl From<entity::event::Model> for Event {
@@ -41,16 +45,18 @@ impl From<entity::event::Model> for Event {
 }
 
 impl Store {
-    /// The event's row: the credential under its holder's key, or the log's
+    /// The event's row: the credential under its holder's key, or the month's
     /// when nobody is known to have held it.
     pub(crate) fn new_event(
         &self,
         event: Event,
         told: &CredentialOpening,
-        holder: Option<(Uuid, &ResidentKey)>,
+        holder: Option<Uuid>,
+        sealer: Sealer<'_>,
     ) -> Result<NewEvent, Error> {
-        let key = holder.map_or(&self.keys.log, |(_, key)| &key.0);
-        let sealed = key.seal(
+        let link = Link::Credential(event.kind, told.credential_id.clone());
+        let telling = self.new_entry(entry::event(&event), Some((&link, sealer)))?;
+        let sealed = sealer.key().seal(
             told.credential_id.as_bytes(),
             &context(CREDENTIAL, event.id),
         )?;
@@ -68,6 +74,7 @@ impl Store {
             ),
         };
         Ok(NewEvent {
+            telling,
             row: entity::event::Model {
                 id: event.id,
                 kind: event.kind.code(),
@@ -76,7 +83,7 @@ impl Store {
                 device_id: event.device_id,
                 device_known: event.device_known,
                 holder: event.holder,
-                resident_id: holder.map(|(id, _)| id),
+                resident_id: holder,
                 sealed,
                 opened_at,
                 received_at: to_micros(event.received_at),
@@ -102,17 +109,30 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
-                    let rows = events
-                        .into_iter()
-                        .map(|event| entity::event::ActiveModel::from(event.row));
-                    Ok(entity::event::Entity::insert_many(rows)
-                        .on_conflict(
-                            OnConflict::column(entity::event::Column::Dedupe)
-                                .do_nothing()
-                                .to_owned(),
-                        )
+                    use entity::event::{ActiveModel, Column, Entity};
+                    let (mut rows, mut tellings) = (vec![], HashMap::new());
+                    for event in events {
+                        tellings.insert(event.row.id, event.telling);
+                        rows.push(ActiveModel::from(event.row));
+                    }
+                    let new = Entity::insert_many(rows)
+                        .on_conflict(OnConflict::column(Column::Dedupe).do_nothing().to_owned())
                         .exec_without_returning(txn)
-                        .await?)
+                        .await?;
+                    if new < tellings.len() as u64 {
+                        let ids: Vec<Uuid> = tellings.keys().copied().collect();
+                        let stored: Vec<Uuid> = Entity::find()
+                            .select_only()
+                            .column(Column::Id)
+                            .filter(Column::Id.is_in(ids))
+                            .into_tuple()
+                            .all(txn)
+                            .await?;
+                        let stored: HashSet<Uuid> = stored.into_iter().collect();
+                        tellings.retain(|id, _| stored.contains(id));
+                    }
+                    log::insert(txn, tellings.into_values().collect()).await?;
+                    Ok(new)
                 }
                 .boxed()
             })
@@ -144,26 +164,32 @@ impl Store {
         results: Vec<CommandResult>,
         received_at: i64,
     ) -> Result<u64, Error> {
-        let key = self.keys.fingerprint.clone();
+        let (store, key) = (self.clone(), self.keys.fingerprint.clone());
+        let results: Vec<(CommandResult, Entry)> = results
+            .into_iter()
+            .map(|result| {
+                let telling = entry::confirmation(partner, &result, from_micros(received_at));
+                (result, telling)
+            })
+            .collect();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::opening::{Column, Entity};
-                    let ids: HashSet<Uuid> = results.iter().map(|r| r.command_id).collect();
-                    let known: HashSet<(Uuid, Uuid)> = Entity::find()
+                    let ids: HashSet<Uuid> = results.iter().map(|(r, _)| r.command_id).collect();
+                    let known: HashMap<(Uuid, Uuid), _> = Entity::find()
                         .filter(Column::PartnerId.eq(partner))
                         .filter(Column::CommandId.is_in(ids))
                         .all(txn)
                         .await?
                         .into_iter()
-                        .filter_map(|row| Some((row.command_id?, row.id)))
+                        .filter_map(|row| Some(((row.command_id?, row.id), row)))
                         .collect();
                     let mut accepted = 0;
-                    for result in results {
-                        if !known.contains(&(result.command_id, result.opening_id)) {
-                            return Err(Error::NotFound(Noun::Command));
-                        }
+                    for (result, telling) in results {
+                        let of = (result.command_id, result.opening_id);
+                        let opening = known.get(&of).ok_or(Error::NotFound(Noun::Command))?;
                         let at = to_micros(result.at);
                         let dedupe = confirmation_identity(&key, partner, &result, at);
                         let new = entity::command_result::Entity::insert(
@@ -186,6 +212,12 @@ impl Store {
                             continue;
                         }
                         accepted += 1;
+                        let telling = Entry {
+                            site: Some(opening.site_id),
+                            device: Some(opening.device_id.clone()),
+                            ..telling
+                        };
+                        log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
                         let status = if result.opened {
                             CommandStatus::Opened
                         } else {

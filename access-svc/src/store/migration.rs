@@ -1,5 +1,7 @@
 //! The schema's history.
 
+mod m0003_audit_log;
+
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -8,7 +10,11 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(AuthEvents)]
+        vec![
+            Box::new(Initial),
+            Box::new(AuthEvents),
+            Box::new(m0003_audit_log::AuditLog),
+        ]
     }
 }
 

@@ -7,6 +7,7 @@ mod event;
 mod evidence;
 mod grant;
 mod holding;
+mod log;
 pub(crate) mod migration;
 mod opening;
 mod partner;
@@ -18,9 +19,12 @@ pub(crate) use audit::AuthEvent;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use log::{
+    Batch, Checkpoint, EntryFilter, MonthKey, NewEntry, Place, Sealer, StoredEntry,
+};
 use mesh::{
     crypto::Key,
-    db::Db,
+    db::{Db, lease::Lease},
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
@@ -38,8 +42,8 @@ pub(crate) struct NamedKeys {
     pub(crate) pseudonym: Key,
     /// Idempotency keys, body fingerprints, event identities.
     pub(crate) fingerprint: Key,
-    /// What belongs to nobody known: a stranger's key.
-    pub(crate) log: Key,
+    /// Entries of the audit log, until they have their place in the tree.
+    pub(crate) entry: Key,
 }
 
 #[derive(Clone)]
@@ -47,6 +51,7 @@ pub(crate) struct Store {
     db: Db,
     keyring: Keyring,
     keys: NamedKeys,
+    months: log::Months,
 }
 
 /// A page of a list, by id.
@@ -58,7 +63,17 @@ pub(crate) struct Page {
 
 impl Store {
     pub(crate) fn new(db: Db, keyring: Keyring, keys: NamedKeys) -> Self {
-        Self { db, keyring, keys }
+        Self {
+            db,
+            keyring,
+            keys,
+            months: log::Months::default(),
+        }
+    }
+
+    /// For what is done by one replica at a time.
+    pub(crate) fn lease(&self, name: &str) -> Lease {
+        Lease::new(self.db.clone(), name)
     }
 
     pub(crate) fn keys(&self) -> &NamedKeys {

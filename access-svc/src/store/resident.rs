@@ -1,16 +1,17 @@
 use std::collections::HashMap;
 
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::crypto::Key;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, Store, context, entity};
+use super::{Page, Store, context, entity, log};
 use crate::error::{Error, Noun};
 
 const NAME: &str = "resident name";
@@ -53,7 +54,9 @@ impl Store {
         name: Zeroizing<String>,
         sites: Vec<Uuid>,
         now: i64,
+        telling: Entry,
     ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         let (key, wrapped) = self.keyring.new_data_key(resident.id.as_bytes())?;
         let row = entity::resident::ActiveModel {
             id: Set(resident.id),
@@ -81,6 +84,7 @@ impl Store {
                     }))
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -119,6 +123,18 @@ impl Store {
     pub(crate) async fn resident_by_subject(&self, id: Uuid) -> Result<Option<Resident>, Error> {
         let row = entity::resident::Entity::find()
             .filter(entity::resident::Column::SubjectId.eq(id))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .one(&self.db.read)
+            .await?;
+        Ok(row.as_ref().map(Resident::from))
+    }
+
+    pub(crate) async fn resident_by_audit_pseudonym(
+        &self,
+        who: Uuid,
+    ) -> Result<Option<Resident>, Error> {
+        let row = entity::resident::Entity::find()
+            .filter(entity::resident::Column::AuditPseudonym.eq(who))
             .filter(entity::resident::Column::Erasing.eq(false))
             .one(&self.db.read)
             .await?;
@@ -202,7 +218,9 @@ impl Store {
         &self,
         id: Uuid,
         suspended: bool,
+        telling: Entry,
     ) -> Result<Resident, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
@@ -217,9 +235,13 @@ impl Store {
                         .filter(Column::Erasing.eq(false))
                         .one(txn)
                         .await?;
-                    row.as_ref()
-                        .map(Resident::from)
-                        .ok_or(Error::NotFound(Noun::Resident))
+                    let row = row.ok_or(Error::NotFound(Noun::Resident))?;
+                    let telling = Entry {
+                        who: Some(row.audit_pseudonym),
+                        ..telling
+                    };
+                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+                    Ok(Resident::from(&row))
                 }
                 .boxed()
             })
@@ -278,19 +300,30 @@ impl Store {
         }
     }
 
-    /// Ends every right at once; the subject, and false when there is nobody.
-    pub(crate) async fn begin_erasure(&self, id: Uuid) -> Result<Option<Uuid>, Error> {
+    /// Ends every right at once; the subject, and none when there is nobody.
+    pub(crate) async fn begin_erasure(
+        &self,
+        id: Uuid,
+        telling: Entry,
+    ) -> Result<Option<Uuid>, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::resident::Column;
-                    entity::resident::Entity::update_many()
+                    let begun = entity::resident::Entity::update_many()
                         .col_expr(Column::Erasing, Expr::value(true))
                         .filter(Column::Id.eq(id))
+                        .filter(Column::Erasing.eq(false))
                         .exec(txn)
                         .await?;
                     let row = entity::resident::Entity::find_by_id(id).one(txn).await?;
+                    if begun.rows_affected > 0 {
+                        let who = row.as_ref().map(|row| row.audit_pseudonym);
+                        let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                        log::insert(txn, vec![telling]).await?;
+                    }
                     Ok(row.map(|row| row.subject_id))
                 }
                 .boxed()
@@ -307,16 +340,36 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
-    /// Destroys the resident's key and rows, in one commit.
-    pub(crate) async fn finish_erasure(&self, id: Uuid) -> Result<ErasedCounts, Error> {
+    /// Destroys the resident's key and rows, and the links of the audit log, in
+    /// one commit.
+    pub(crate) async fn finish_erasure(
+        &self,
+        id: Uuid,
+        telling: Entry,
+    ) -> Result<ErasedCounts, Error> {
+        let store = self.clone();
         self.db
             .writer
-            .write(move |txn| async move { erase_rows(txn, id).await }.boxed())
+            .write(move |txn| {
+                async move {
+                    // None when another call has finished it already.
+                    if let Some(who) = log::name_in_logs(txn, id).await? {
+                        log::unlink(txn, who).await?;
+                        let telling = Entry {
+                            who: Some(who),
+                            ..telling
+                        };
+                        log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+                    }
+                    erase_rows(txn, id).await
+                }
+                .boxed()
+            })
             .await
     }
 }
 
-async fn erase_rows(txn: &impl ConnectionTrait, id: Uuid) -> Result<ErasedCounts, Error> {
+async fn erase_rows(txn: &DatabaseTransaction, id: Uuid) -> Result<ErasedCounts, Error> {
     use entity::{grant, holding, pseudonym, resident, resident_site, subscription};
 
     resident::Entity::delete_by_id(id).exec(txn).await?;

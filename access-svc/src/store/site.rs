@@ -1,3 +1,4 @@
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::db::is_unique_violation;
 use sea_orm::{
@@ -6,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity};
+use super::{Page, Store, entity, log};
 use crate::{
     domain::device::{Device, DeviceKind},
     error::{Error, Noun},
@@ -45,7 +46,13 @@ impl From<entity::device::Model> for Device {
 }
 
 impl Store {
-    pub(crate) async fn insert_site(&self, site: Site, now: i64) -> Result<(), Error> {
+    pub(crate) async fn insert_site(
+        &self,
+        site: Site,
+        now: i64,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -58,6 +65,7 @@ impl Store {
                     })
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -81,7 +89,13 @@ impl Store {
         Ok(rows.into_iter().map(Site::from).collect())
     }
 
-    pub(crate) async fn set_lockdown(&self, id: Uuid, lockdown: bool) -> Result<Site, Error> {
+    pub(crate) async fn set_lockdown(
+        &self,
+        id: Uuid,
+        lockdown: bool,
+        telling: Entry,
+    ) -> Result<Site, Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -91,6 +105,7 @@ impl Store {
                         .filter(entity::site::Column::Id.eq(id))
                         .exec(txn)
                         .await?;
+                    log::insert(txn, vec![telling]).await?;
                     let row = entity::site::Entity::find_by_id(id).one(txn).await?;
                     row.map(Site::from).ok_or(Error::NotFound(Noun::Site))
                 }
@@ -99,7 +114,13 @@ impl Store {
             .await
     }
 
-    pub(crate) async fn insert_device(&self, device: Device, now: i64) -> Result<(), Error> {
+    pub(crate) async fn insert_device(
+        &self,
+        device: Device,
+        now: i64,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -118,7 +139,7 @@ impl Store {
                     .exec_without_returning(txn)
                     .await;
                     match inserted {
-                        Ok(_) => Ok(()),
+                        Ok(_) => Ok(log::insert(txn, vec![telling]).await?),
                         Err(error) if is_unique_violation(&error) => {
                             Err(Error::Exists(Noun::Device))
                         }
@@ -183,7 +204,9 @@ impl Store {
         partner: Uuid,
         id: String,
         disabled: bool,
+        telling: Entry,
     ) -> Result<Device, Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -195,6 +218,7 @@ impl Store {
                         .filter(Column::DeviceId.eq(&id))
                         .exec(txn)
                         .await?;
+                    log::insert(txn, vec![telling]).await?;
                     let row = entity::device::Entity::find()
                         .filter(Column::PartnerId.eq(partner))
                         .filter(Column::DeviceId.eq(&id))
