@@ -10,7 +10,8 @@ mod grpc;
 mod store;
 
 use audit_log::{CheckpointError, LogKey};
-pub use config::{AuditConfig, Config, OutOfBounds, TokenConfig};
+use config::OutOfBounds;
+pub use config::{Config, TokenConfig};
 pub use domain::plate;
 use mesh::{
     client::EndpointError,

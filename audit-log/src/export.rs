@@ -13,12 +13,12 @@ use std::io::BufRead;
 use lines::{Lines, Ordered};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tlog_tiles::{Hash, check_record, record_hash};
+use tlog_tiles::Hash;
 use uuid::Uuid;
 
 use crate::{
     CheckpointError, Entry, Finding, Head, Report, Row, SealedLink, TreeError, Verification,
-    VerifierKey, finding::Findings, tree::WIDTH,
+    VerifierKey, finding::Findings, proof::is_included, tree::WIDTH,
 };
 
 const VERSION: u32 = 1;
@@ -271,8 +271,7 @@ fn selection(
             path.push(Hash::parse_hash(hash).map_err(|_| lines.broken())?);
         }
         seen.see(line.number, entry.get());
-        let leaf = record_hash(entry.get().as_bytes());
-        if check_record(&path, head.size, head.root, line.number, leaf).is_err() {
+        if !is_included(head, line.number, entry.get().as_bytes(), &path) {
             findings.add(Finding::Proof {
                 number: line.number,
             });

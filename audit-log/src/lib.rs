@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod entry;
 pub mod export;
 pub mod finding;
+pub mod proof;
 pub mod tree;
 pub mod verify;
 

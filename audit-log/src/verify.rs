@@ -170,8 +170,20 @@ impl Verification {
         Ok(())
     }
 
+    /// One more checkpoint, of a tree that is not smaller than what is read.
+    pub fn expect(&mut self, head: Head) -> Result<(), TreeError> {
+        self.heads.entry(head.size).or_default().push(head.root);
+        self.compare()
+    }
+
+    /// Whether something is gone that an entry to come may still tell of.
+    pub fn is_waiting(&self) -> bool {
+        let missing = self.gaps.iter().any(|(_, last)| *last >= self.kept_from);
+        missing || self.unlinked.keys().any(|who| !self.erased.contains(who))
+    }
+
     /// The same for a row of hashes as it is stored: entries of the numbers that
-    /// it covers in a tree of so many.
+    /// it covers, from the next one on, in a tree of so many.
     pub fn add_stored(
         &mut self,
         rows: Vec<Row>,
@@ -182,14 +194,17 @@ impl Verification {
             level: 0,
             index: self.next() / WIDTH,
         };
-        let wanted = usize::try_from(tile.width_in(size)).unwrap_or(0);
+        let read = self.next() % WIDTH;
+        let wanted = tile.width_in(size).saturating_sub(read);
+        let (read, wanted) = (read as usize, wanted as usize);
         let mut held: Vec<Option<Hash>> = hashes(stored.unwrap_or_default())
+            .skip(read)
             .take(wanted)
             .map(Some)
             .collect();
         if held.len() < wanted {
-            let (first, _) = tile.entries_under(held.len() as u64);
-            let (_, last) = tile.entries_under(wanted as u64 - 1);
+            let (first, _) = tile.entries_under((read + held.len()) as u64);
+            let (_, last) = tile.entries_under((read + wanted) as u64 - 1);
             self.findings.add(Finding::Hash { tile, first, last });
             held.resize(wanted, None);
         }

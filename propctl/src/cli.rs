@@ -121,7 +121,7 @@ pub(crate) enum Command {
     /// Openings by key or fob
     #[command(subcommand)]
     Event(Event),
-    /// What was done, by whom, and how it came out
+    /// The audit log: what was done, by whom, and how it came out
     #[command(subcommand)]
     Audit(Audit),
     /// Whether each service answers, and what the biometric store holds

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
-pub(crate) use log::{Log, Proofs, ToProve};
+pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
     limit::{Faults, Limits, Tally},

@@ -19,9 +19,7 @@ pub(crate) use audit::AuthEvent;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
-pub(crate) use log::{
-    Batch, Checkpoint, EntryFilter, MonthKey, NewEntry, Place, Sealer, StoredEntry,
-};
+pub(crate) use log::{Batch, Checkpoint, EntryFilter, NewEntry, Place, Sealer, StoredEntry};
 use mesh::{
     crypto::Key,
     db::{Db, lease::Lease},

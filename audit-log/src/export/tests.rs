@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Kind, LogKey, Tiles, Tree};
+use crate::{Kind, LogKey, Tiles, Tree, record_hash};
 
 fn key() -> LogKey {
     LogKey::from_seed("propdev.example/audit", &[7; 32]).expect("a key")

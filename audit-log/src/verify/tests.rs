@@ -325,3 +325,41 @@ fn findings_are_counted_past_a_hundred() {
     assert_eq!(report.findings.told().len(), 100);
     assert_eq!(report.findings.more(), 300);
 }
+
+/// As when entries get their numbers while the log is read.
+#[test]
+fn a_log_that_grows_is_read_on() {
+    let at = "2026-11-25T06:00:00Z".parse().expect("a time");
+    let erased = Entry {
+        who: Some(Uuid::from_u128(2)),
+        ..Entry::new(Kind::Erasure, code::FINISHED, at)
+    };
+    let mut stored = Stored::new((0..300).map(entry).chain([erased]), &[300]);
+    for row in &mut stored.rows {
+        let entry = Entry::parse(&row.payload).expect("an entry");
+        if entry.who == Some(Uuid::from_u128(2)) {
+            row.link = SealedLink::Absent;
+        }
+    }
+    let mut verification = Verification::new([stored.heads[0]]).expect("heads");
+    let add = |verification: &mut Verification, numbers: std::ops::Range<usize>| {
+        let id = TileId {
+            level: 0,
+            index: verification.next() / WIDTH,
+        };
+        let rows = stored.rows[numbers.clone()].to_vec();
+        verification
+            .add_stored(rows, stored.tiles.get(id), numbers.end as u64)
+            .expect("a tree");
+    };
+    add(&mut verification, 0..256);
+    add(&mut verification, 256..300);
+    assert!(verification.is_waiting(), "links are gone");
+    verification.expect(stored.heads[1]).expect("a head");
+    add(&mut verification, 300..301);
+    assert!(!verification.is_waiting());
+    verification.compare_tiles(&stored.tiles);
+    let report = verification.finish();
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!(report.checkpoints, [300, 301]);
+}

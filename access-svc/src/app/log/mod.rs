@@ -10,7 +10,7 @@ mod witness;
 
 use audit_log::{CheckpointError, LogKey, VerifierKey};
 use mesh::db::lease::Lease;
-pub(crate) use search::{Proofs, ToProve};
+pub(crate) use search::ToProve;
 
 use crate::config::AuditConfig;
 
