@@ -4,7 +4,7 @@
 use mesh::{
     crypto::CryptoError,
     custody::CustodyError,
-    db::WriteError,
+    db::{WriteError, named_key::NamedKeyError},
     error::{DOMAIN, status, status_with},
     keyring::KeyringError,
     limit::Limited,
@@ -74,6 +74,12 @@ pub enum Error {
     TooManyFollowers,
     #[error("a row cannot be read: {0}")]
     Corrupt(&'static str),
+    #[error("another replica has been faster")]
+    Overtaken,
+    #[error("the audit log is not what its checkpoint signs")]
+    BrokenLog,
+    #[error(transparent)]
+    NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
     Custody(#[from] CustodyError),
     #[error(transparent)]
@@ -97,6 +103,7 @@ pub enum Noun {
     Opening,
     Command,
     Erasure,
+    Entry,
 }
 
 impl Noun {
@@ -111,6 +118,7 @@ impl Noun {
             Self::Opening => "OPENING",
             Self::Command => "COMMAND",
             Self::Erasure => "ERASURE",
+            Self::Entry => "ENTRY",
         }
     }
 }
@@ -167,12 +175,18 @@ impl From<Error> for Status {
             }
             Error::EmptyStore => (Code::Unavailable, "UNAVAILABLE"),
             Error::Custody(error) => return error.into(),
-            Error::Dependency(_) | Error::NotJudged | Error::Database(_) | Error::Write(_) => {
+            Error::Dependency(_)
+            | Error::NotJudged
+            | Error::Overtaken
+            | Error::NamedKey(_)
+            | Error::Database(_)
+            | Error::Write(_) => {
                 tracing::warn!(error = %message, "unavailable");
                 return status(Code::Unavailable, "UNAVAILABLE", "temporarily unavailable");
             }
             Error::UnexpectedAnswer { .. }
             | Error::Corrupt(_)
+            | Error::BrokenLog
             | Error::Keyring(_)
             | Error::Crypto(_) => {
                 tracing::error!(error = %message, "internal error");

@@ -11,6 +11,8 @@ mod store;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use audit_log::{CheckpointError, LogKey};
+use config::OutOfBounds;
 pub use config::{Config, TokenConfig};
 pub use domain::plate;
 use mesh::{
@@ -59,6 +61,10 @@ pub enum RunError {
     #[error(transparent)]
     NamedKey(#[from] NamedKeyError),
     #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
+    #[error("audit.origin: {0}")]
+    Log(#[from] CheckpointError),
+    #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -70,6 +76,7 @@ pub async fn run(
     listeners: Listeners,
     environment: Environment,
 ) -> Result<(), RunError> {
+    config.audit.validate()?;
     let shutdown = environment.shutdown.clone();
     let member = Member::join(SERVICE, config.tls.clone(), listeners.admin, &environment)?;
     let keyring =
@@ -95,14 +102,18 @@ pub async fn run(
     let keys = store::NamedKeys {
         pseudonym: key("pseudonym").await?,
         fingerprint: key("fingerprint").await?,
-        log: key("log").await?,
+        entry: key(store::ENTRY_KEY).await?,
     };
+    let origin = config.audit.origin.clone();
+    let origin = origin.unwrap_or_else(|| format!("{}/audit", config.tls.trust_domain));
+    let log_key = LogKey::from_seed(&origin, key("audit-checkpoint").await?.expose())?;
 
     let store = store::Store::new(database, keyring, keys);
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
         feeds: app::Feeds::new(shutdown.clone()),
+        log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,
         custody: custody.clone(),
         in_use: AtomicBool::new(false),
@@ -128,6 +139,8 @@ pub async fn run(
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
     tokio::spawn(app.clone().number_feeds(shutdown.clone()));
+    let keeping_log = tokio::spawn(app.clone().keep_log(shutdown.clone()));
+    let telling = tokio::spawn(app.clone().keep_outside_told(shutdown.clone()));
     let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));
 
     let server = Server {
@@ -139,9 +152,11 @@ pub async fn run(
     };
     member.readiness.set(true);
     tracing::info!("serving");
-    let routes = grpc::routes(app, custody, MAX_MESSAGE);
+    let routes = grpc::routes(app.clone(), custody, MAX_MESSAGE);
     server.serve(listeners.server, routes, shutdown).await?;
     // The last minute's is told before the process ends.
     let _ = summing_up.await;
+    let _ = tokio::join!(keeping_log, telling);
+    app.close_log().await;
     Ok(())
 }

@@ -21,7 +21,9 @@ use mesh::{
     shutdown::Shutdown,
     tls::CredentialError,
 };
-use propdev_proto::gateway::command_service_server::CommandServiceServer;
+use propdev_proto::gateway::{
+    command_service_server::CommandServiceServer, witness_service_server::WitnessServiceServer,
+};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
@@ -85,14 +87,15 @@ pub async fn run(
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
     };
-    let commands = CommandServiceServer::new(grpc::Commands::new(egress, environment.clock))
-        .max_decoding_message_size(MAX_MESSAGE);
+    let commands = grpc::Commands::new(egress.clone(), environment.clock);
+    let commands = CommandServiceServer::new(commands).max_decoding_message_size(MAX_MESSAGE);
+    let witnesses = WitnessServiceServer::new(grpc::Witnesses::new(egress));
     // Openings still under way outside need their command carried out: the
     // inside listener drains after the outside one.
     let inside_shutdown = Shutdown::new();
     let serving = server.serve(
         listeners.server,
-        Routes::new(commands),
+        Routes::new(commands).add_service(witnesses),
         inside_shutdown.clone(),
     );
     let public = public_listener::Public {

@@ -1,7 +1,10 @@
 //! What a call inherits from the call that caused it: its deadline and its
-//! request id. Set by the server's layer, read by the client's.
+//! request id; and who made it. Set by the server's layer, read by the client's
+//! and by what writes down who did a thing.
 
 use std::time::{Duration, Instant};
+
+use crate::Caller;
 
 tokio::task_local! {
     static CONTEXT: CallContext;
@@ -14,6 +17,8 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct CallContext {
     pub deadline: Instant,
     pub request_id: String,
+    /// None outside of a mesh server.
+    pub caller: Option<Caller>,
 }
 
 impl CallContext {
@@ -21,7 +26,14 @@ impl CallContext {
         Self {
             deadline: Instant::now() + budget,
             request_id,
+            caller: None,
         }
+    }
+
+    #[must_use]
+    pub fn made_by(mut self, caller: Caller) -> Self {
+        self.caller = Some(caller);
+        self
     }
 
     /// The context of the running call; none outside of one.

@@ -123,7 +123,7 @@ pub(crate) enum Command {
     /// Openings by key or fob
     #[command(subcommand)]
     Event(Event),
-    /// What was done, by whom, and how it came out
+    /// The audit log: what was done, by whom, and how it came out
     #[command(subcommand)]
     Audit(Audit),
     /// Key epochs of the services' stores

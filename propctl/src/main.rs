@@ -59,6 +59,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         cli::Command::Dev(dev) => return dev.run(&output),
         command => command,
     };
+    if let cli::Command::Audit(audit) = &command
+        && let Some(done) = audit.offline(&output)
+    {
+        return done;
+    }
     let config = config::load(cli.global.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

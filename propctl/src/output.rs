@@ -116,6 +116,25 @@ fn line(text: &str) -> Result<bool, Failure> {
     }
 }
 
+impl Output {
+    /// One of many lines that come by and by; false when nobody reads them.
+    pub(crate) fn line(
+        &self,
+        json: impl FnOnce() -> Result<Value, Failure>,
+        text: impl FnOnce() -> String,
+    ) -> Result<bool, Failure> {
+        let text = match self.format {
+            Format::Json => json()?.to_string(),
+            Format::Table => harmless(&text()),
+        };
+        match writeln!(io::stdout().lock(), "{text}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::Local(format!("stdout: {error}"))),
+            Ok(()) => Ok(true),
+        }
+    }
+}
+
 pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table

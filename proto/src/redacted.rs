@@ -37,6 +37,7 @@ redacted!(
     crate::access::Resident,
     crate::access::CreateResidentRequest,
     crate::access::AddCredentialRequest,
+    crate::access::OpenLinkResponse,
 );
 
 #[cfg(test)]

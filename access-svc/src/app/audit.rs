@@ -5,6 +5,7 @@ use mesh::{
     limit::{Limited, TOLD_EVERY},
     shutdown::Shutdown,
 };
+use uuid::Uuid;
 
 use super::App;
 use crate::{
@@ -27,7 +28,7 @@ impl App {
         &self,
         client_id: Option<String>,
         page: Page,
-    ) -> Result<Vec<AuthEvent>, Error> {
+    ) -> Result<Vec<(Uuid, Vec<u8>)>, Error> {
         self.parts.store.list_auth_events(client_id, page).await
     }
 
@@ -68,9 +69,9 @@ impl App {
             return Ok(());
         }
         self.check_in_use().await?;
-        let events = counted
-            .iter()
-            .map(|(client_id, count)| AuthEvent::rate_limited(client_id.clone(), *count, now));
+        let events = counted.iter().filter_map(|(client_id, count)| {
+            AuthEvent::rate_limited(client_id.clone(), *count, now)
+        });
         self.parts
             .store
             .insert_auth_events(events.collect())

@@ -45,7 +45,10 @@ impl App {
         let work = async move { app.begin_and_finish(resident, order).await };
         let task = match CallContext::current() {
             Some(call) => {
-                let context = CallContext::new(BUDGET, call.request_id);
+                let context = CallContext {
+                    caller: call.caller,
+                    ..CallContext::new(BUDGET, call.request_id)
+                };
                 tokio::spawn(context.scope(work).in_current_span())
             }
             None => tokio::spawn(work.in_current_span()),
@@ -134,7 +137,8 @@ impl App {
                     .append(resident, erasure.pseudonym, at)
                     .await
                     .map_err(CustodyError::from)?;
-                store.erasure_in_ledger(resident, entry.number).await
+                let now = parts.clock.now();
+                store.erasure_in_ledger(resident, entry.number, now).await
             }
             Step::Receipt => self.give_receipt(erasure.clone()).await,
             Step::Final => self.sign_receipt(erasure, step).await,
@@ -156,7 +160,13 @@ impl App {
         });
         self.parts
             .store
-            .biometrics_erased(erasure.resident, erased.templates, receipt, erased.final_at)
+            .biometrics_erased(
+                erasure.resident,
+                erased.templates,
+                receipt,
+                erased.final_at,
+                self.parts.clock.now(),
+            )
             .await
     }
 
@@ -193,7 +203,13 @@ impl App {
         };
         parts
             .store
-            .erasure_receipted(erasure.resident, step, receipt, erasure.final_at)
+            .erasure_receipted(
+                erasure.resident,
+                step,
+                receipt,
+                erasure.final_at,
+                parts.clock.now(),
+            )
             .await
     }
 
@@ -282,7 +298,12 @@ impl App {
         });
         self.parts
             .store
-            .biometrics_receipted(erasure.resident, receipts.collect(), last)
+            .biometrics_receipted(
+                erasure.resident,
+                receipts.collect(),
+                last,
+                self.parts.clock.now(),
+            )
             .await
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         token::{Bearer, Presented},
     },
     error::Error,
-    store::{Holding, Page, Resident, ResidentKey, Sought},
+    store::{Holding, Page, Resident, ResidentKey, Sealer, Sought},
 };
 
 const SCOPE: &str = "events:write";
@@ -73,6 +73,7 @@ impl App {
             .collect();
         let holdings = store.credential_holdings(&sought, &bearer.sites).await?;
         let holders = self.holders(&holdings).await?;
+        let month = store.month_key(now).await?;
 
         let mut events = Vec::with_capacity(told.len());
         for (event, held) in told.iter().zip(&holdings) {
@@ -90,8 +91,9 @@ impl App {
                 opened_at: event.opened_at,
                 received_at: now,
             };
-            let sealer = holder.map(|(resident, key)| (resident.id, key));
-            events.push(store.new_event(stored, event, sealer)?);
+            let sealer = holder.map_or(Sealer::Month(&month), |(_, key)| Sealer::Resident(key));
+            let holder = holder.map(|(resident, _)| resident.id);
+            events.push(store.new_event(stored, event, holder, sealer)?);
         }
         let total = events.len();
         Ok(Recorded::of(total, store.insert_events(events).await?))

@@ -35,7 +35,7 @@ impl App {
     async fn tidy(&self) -> Result<(), Error> {
         let now = self.parts.clock.now();
         self.parts.verifier.forget_expired(now);
-        let lost = self.parts.store.give_up_pending(now - LOST).await?;
+        let lost = self.parts.store.give_up_pending(now - LOST, now).await?;
         if lost > 0 {
             tracing::warn!(commands = lost, "outcomes are unknown");
         }

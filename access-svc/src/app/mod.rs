@@ -6,6 +6,7 @@ mod erasure;
 mod event;
 mod feed;
 mod housekeeping;
+mod log;
 mod opening;
 mod passage;
 mod probes;
@@ -23,6 +24,7 @@ pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
+pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
     custody::Custody,
@@ -61,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
     pub(crate) feeds: Feeds,
+    pub(crate) log: Log,
 }
 
 #[derive(Clone)]

@@ -14,12 +14,13 @@ use crate::{
     domain::{
         decision::{self, Facts, ResidentFacts, Unrecognised},
         device::{Device, DeviceKind, Means},
+        entry::{self, Link},
         opening::{Command, CommandStatus, Opening},
         plate::Plate,
         token::{Bearer, Presented},
     },
     error::{Error, Noun},
-    store::{Commit, Committed, Idempotency, Page, Probe, Resident, Seen},
+    store::{Commit, Committed, Idempotency, NewEntry, Page, Probe, Resident, Sealer, Seen},
 };
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
@@ -75,6 +76,8 @@ enum Settled {
 struct Recognised {
     resident: Result<Resident, Unrecognised>,
     use_key: Option<String>,
+    /// The plate that was read.
+    plate: Option<Plate>,
 }
 
 impl Recognised {
@@ -83,6 +86,7 @@ impl Recognised {
         Self {
             resident: Err(cause),
             use_key: None,
+            plate: None,
         }
     }
 }
@@ -116,12 +120,14 @@ impl App {
         // again, as replayed.
         for _ in 0..2 {
             let recognised = self.recognise(&bearer, &device, &request).await?;
-            let used_up = recognised.use_key.clone();
-            let opening = self.decide(&bearer, &device, recognised.resident).await?;
+            let resident = recognised.resident.as_ref().map_err(|cause| *cause);
+            let opening = self.decide(&bearer, &device, resident).await?;
+            let entry = self.telling(&opening, &recognised).await?;
             let commit = Commit {
                 opening,
                 idempotency: idempotency.clone(),
-                use_key: used_up,
+                use_key: recognised.use_key,
+                entry,
             };
             match (self.settle(commit).await?, &idempotency) {
                 (Settled::Opened(opened), _) => return Ok(*opened),
@@ -156,7 +162,11 @@ impl App {
                 None => Some(opening),
                 Some(end) if self.parts.clock.now() < end => None,
                 // The first request is gone: this becomes the first answer.
-                Some(_) => Some(store.record_outcome(id, CommandStatus::Unknown).await?),
+                Some(_) => {
+                    let status = CommandStatus::Unknown;
+                    let telling = entry::outcome(&opening, status, self.parts.clock.now());
+                    Some(store.record_outcome(id, status, telling).await?)
+                }
             };
             if let Some(opening) = answer {
                 return Ok(Some(Opened {
@@ -211,6 +221,7 @@ impl App {
             return Ok(Recognised {
                 resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
+                plate: None,
             });
         }
         let fresh = request
@@ -228,6 +239,7 @@ impl App {
                         resident => resident.ok_or(Unrecognised::Unknown),
                     },
                     use_key: None,
+                    plate: Some(plate),
                 })
             }
             Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
@@ -283,22 +295,42 @@ impl App {
         Ok(Recognised {
             resident,
             use_key: Some(key),
+            plate: None,
         })
+    }
+
+    /// What the audit log says of a decision; a plate that was read goes beside
+    /// it, under its holder's key or, of a stranger's, the month's.
+    async fn telling(&self, opening: &Opening, recognised: &Recognised) -> Result<NewEntry, Error> {
+        let store = &self.parts.store;
+        let entry = entry::decision(opening);
+        let Some(plate) = &recognised.plate else {
+            return store.new_entry(entry, None);
+        };
+        let link = Link::plate(plate);
+        let Ok(resident) = &recognised.resident else {
+            let key = store.month_key(opening.decided_at).await?;
+            return store.new_entry(entry, Some((&link, Sealer::Month(&key))));
+        };
+        // Of one whose key is gone by now nothing is kept.
+        let key = store.resident_key(resident.id).await?;
+        let sealer = key.as_ref().map(Sealer::Resident);
+        store.new_entry(entry, sealer.map(|sealer| (&link, sealer)))
     }
 
     async fn decide(
         &self,
         bearer: &Bearer,
         device: &Device,
-        resident: Result<Resident, Unrecognised>,
+        resident: Result<&Resident, Unrecognised>,
     ) -> Result<Opening, Error> {
         let store = &self.parts.store;
         let site = store
             .site(device.site)
             .await?
             .ok_or(Error::Corrupt("device site"))?;
-        let known = match &resident {
-            Err(cause) => Err(*cause),
+        let known = match resident {
+            Err(cause) => Err(cause),
             Ok(resident) => Ok(ResidentFacts {
                 suspended: resident.suspended,
                 grants: store.grants_on(resident.id, device.uid).await?,
@@ -377,7 +409,8 @@ impl App {
             Err(_) => 0,
         };
         let status = self.parts.edge.send(&opening, &command, version).await;
-        match store.record_outcome(opening.id, status).await {
+        let telling = entry::outcome(&opening, status, self.parts.clock.now());
+        match store.record_outcome(opening.id, status, telling).await {
             Ok(recorded) => recorded.into_answered(),
             Err(error) => {
                 // The command has left: its outcome is the answer, stored or not.

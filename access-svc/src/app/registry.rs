@@ -1,5 +1,6 @@
 //! Sites, devices, residents and their rights.
 
+use audit_log::{Entry, Kind};
 use jiff::Timestamp;
 use mesh::clock::to_micros;
 use propdev_proto::biometric::FaceVector;
@@ -11,6 +12,8 @@ use crate::{
     clients::Enrolment,
     domain::{
         device::{Device, check_time_zone},
+        entry,
+        event::CredentialKind,
         partner::{Credentials, Partner},
         passage::Passage,
         schedule::Window,
@@ -41,6 +44,11 @@ impl App {
         to_micros(self.parts.clock.now())
     }
 
+    /// What the audit log says of something that the caller does.
+    fn act(&self, code: &str) -> Entry {
+        entry::act(Kind::Act, code, self.parts.clock.now())
+    }
+
     pub(crate) async fn create_partner(
         &self,
         partner: Partner,
@@ -50,9 +58,19 @@ impl App {
         let partner = partner.complete()?;
         intercom.check("intercom")?;
         barrier.check("barrier")?;
+        let telling = Entry {
+            partner: Some(partner.id),
+            ..self.act("partner_created")
+        };
         self.parts
             .store
-            .insert_partner(partner.clone(), intercom, barrier, self.now_micros())
+            .insert_partner(
+                partner.clone(),
+                intercom,
+                barrier,
+                self.now_micros(),
+                telling,
+            )
             .await?;
         Ok(partner)
     }
@@ -92,9 +110,13 @@ impl App {
             name,
             passage: Passage::default(),
         };
+        let telling = Entry {
+            site: Some(site.id),
+            ..self.act("site_created")
+        };
         self.parts
             .store
-            .insert_site(site.clone(), self.now_micros())
+            .insert_site(site.clone(), self.now_micros(), telling)
             .await?;
         Ok(site)
     }
@@ -136,9 +158,15 @@ impl App {
         check_time_zone(&device.time_zone)?;
         self.partner(device.partner).await?;
         self.check_sites(&[device.site]).await?;
+        let telling = Entry {
+            partner: Some(device.partner),
+            site: Some(device.site),
+            device: Some(device.id.clone()),
+            ..self.act("device_created")
+        };
         self.parts
             .store
-            .insert_device(device.clone(), self.now_micros())
+            .insert_device(device.clone(), self.now_micros(), telling)
             .await?;
         Ok(device)
     }
@@ -157,9 +185,19 @@ impl App {
         id: String,
         disabled: bool,
     ) -> Result<Device, Error> {
+        let code = if disabled {
+            "device_disabled"
+        } else {
+            "device_enabled"
+        };
+        let telling = Entry {
+            partner: Some(partner),
+            device: Some(id.clone()),
+            ..self.act(code)
+        };
         self.parts
             .store
-            .set_device_state(partner, id, disabled)
+            .set_device_state(partner, id, disabled, telling)
             .await
     }
 
@@ -179,9 +217,19 @@ impl App {
             audit_pseudonym: Uuid::new_v4(),
             suspended: false,
         };
+        let telling = Entry {
+            who: Some(resident.audit_pseudonym),
+            ..self.act("resident_created")
+        };
         self.parts
             .store
-            .insert_resident(resident.clone(), new.name, sites.clone(), self.now_micros())
+            .insert_resident(
+                resident.clone(),
+                new.name,
+                sites.clone(),
+                self.now_micros(),
+                telling,
+            )
             .await?;
         Ok((resident, sites))
     }
@@ -211,7 +259,15 @@ impl App {
         id: Uuid,
         suspended: bool,
     ) -> Result<Resident, Error> {
-        self.parts.store.set_resident_state(id, suspended).await
+        let code = if suspended {
+            "resident_suspended"
+        } else {
+            "resident_resumed"
+        };
+        self.parts
+            .store
+            .set_resident_state(id, suspended, self.act(code))
+            .await
     }
 
     /// The template's id and how many the resident has now.
@@ -226,6 +282,14 @@ impl App {
         let resident = self.resident(resident).await?;
         let sites = self.parts.store.resident_sites(resident.id).await?;
         let template = template.unwrap_or_else(Uuid::new_v4);
+        let telling = |code| Entry {
+            who: Some(resident.audit_pseudonym),
+            subject: Some(template.to_string()),
+            ..self.act(code)
+        };
+        // Of two services' stores one cannot tell what the other does: the
+        // intent is told first.
+        self.parts.store.tell(telling("face_enrolment")).await?;
         let templates = self
             .parts
             .biometric
@@ -247,6 +311,7 @@ impl App {
                 .await?;
             return Err(Error::NotFound(Noun::Resident));
         }
+        self.parts.store.tell(telling("face_enrolled")).await?;
         Ok((template, templates))
     }
 
@@ -271,9 +336,17 @@ impl App {
             windows: new.windows,
             ends_at: new.ends_at,
         };
+        let telling = Entry {
+            partner: Some(device.partner),
+            site: Some(device.site),
+            device: Some(device.id.clone()),
+            who: Some(resident.audit_pseudonym),
+            subject: Some(grant.id.to_string()),
+            ..self.act("grant_created")
+        };
         self.parts
             .store
-            .insert_grant(grant.clone(), self.now_micros())
+            .insert_grant(grant.clone(), self.now_micros(), telling)
             .await?;
         Ok((grant, (device.partner, device.id)))
     }
@@ -297,7 +370,11 @@ impl App {
     }
 
     pub(crate) async fn revoke_grant(&self, id: Uuid) -> Result<(), Error> {
-        if self.parts.store.delete_grant(id).await? {
+        let telling = Entry {
+            subject: Some(id.to_string()),
+            ..self.act("grant_revoked")
+        };
+        if self.parts.store.delete_grant(id, telling).await? {
             Ok(())
         } else {
             Err(Error::NotFound(Noun::Grant))
@@ -331,9 +408,21 @@ impl App {
             .await?
             .ok_or(Error::NotFound(Noun::Resident))?;
         let held_from = held_from.unwrap_or_else(|| self.parts.clock.now());
+        let (code, partner) = match &new {
+            NewHolding::Vehicle(_) => ("vehicle_added", None),
+            NewHolding::Credential { kind, partner, .. } => match kind {
+                CredentialKind::Key => ("key_added", Some(*partner)),
+                CredentialKind::Fob => ("fob_added", Some(*partner)),
+            },
+        };
+        let telling = Entry {
+            partner,
+            who: Some(resident.audit_pseudonym),
+            ..self.act(code)
+        };
         self.parts
             .store
-            .insert_holding(resident.id, &key, new, held_from)
+            .insert_holding(resident.id, &key, new, held_from, telling)
             .await
     }
 
@@ -346,9 +435,13 @@ impl App {
     }
 
     pub(crate) async fn end_holding(&self, id: Uuid) -> Result<Holding, Error> {
+        let telling = Entry {
+            subject: Some(id.to_string()),
+            ..self.act("holding_ended")
+        };
         self.parts
             .store
-            .end_holding(id, self.parts.clock.now())
+            .end_holding(id, self.parts.clock.now(), telling)
             .await
     }
 
@@ -362,11 +455,17 @@ impl App {
                 detail: "must be 0 to 365",
             });
         }
-        self.resident(subscription.resident).await?;
+        let resident = self.resident(subscription.resident).await?;
         self.check_sites(&[subscription.site]).await?;
+        let telling = Entry {
+            site: Some(subscription.site),
+            who: Some(resident.audit_pseudonym),
+            subject: Some(subscription.kind.scope().to_owned()),
+            ..self.act("payment_set")
+        };
         self.parts
             .store
-            .put_subscription(subscription.clone())
+            .put_subscription(subscription.clone(), telling)
             .await?;
         Ok(subscription)
     }

@@ -1,8 +1,9 @@
 use jiff::Timestamp;
 use mesh::client::{MeshChannel, never_sent};
 use propdev_proto::gateway::{
-    PartnerClient, ProbePartnerRequest, SendCommandRequest,
-    command_service_client::CommandServiceClient, send_command_response::Outcome,
+    AddCheckpointRequest, PartnerClient, ProbePartnerRequest, SendCommandRequest,
+    add_checkpoint_response, command_service_client::CommandServiceClient,
+    send_command_response::Outcome, witness_service_client::WitnessServiceClient,
 };
 use uuid::Uuid;
 
@@ -18,12 +19,24 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Edge {
     client: CommandServiceClient<MeshChannel>,
+    witnesses: WitnessServiceClient<MeshChannel>,
+}
+
+/// What a witness of the audit log said.
+pub(crate) enum Witnessed {
+    /// Its signatures, a line each.
+    Signed(String),
+    /// It has seen a tree of this size last.
+    Knows(u64),
+    /// With this HTTP status; 0 where it was not reached.
+    Refused(u32),
 }
 
 impl Edge {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         Self {
-            client: CommandServiceClient::new(channel),
+            client: CommandServiceClient::new(channel.clone()),
+            witnesses: WitnessServiceClient::new(channel),
         }
     }
 
@@ -62,6 +75,27 @@ impl Edge {
                 CommandStatus::Unknown
             }
         }
+    }
+
+    pub(crate) async fn add_checkpoint(
+        &self,
+        request: AddCheckpointRequest,
+    ) -> Result<Witnessed, Error> {
+        use add_checkpoint_response::Outcome;
+        let answer = self
+            .witnesses
+            .clone()
+            .add_checkpoint(request)
+            .await
+            .map_err(|status| unexpected("edge-rest", &status))?
+            .into_inner();
+        Ok(match answer.outcome() {
+            Outcome::Accepted => Witnessed::Signed(answer.signatures),
+            Outcome::Conflict => Witnessed::Knows(answer.known_size),
+            Outcome::Refused | Outcome::Unreachable | Outcome::Unspecified => {
+                Witnessed::Refused(answer.status)
+            }
+        })
     }
 
     /// What goes wrong with each of our clients at the partner; empty for nothing.

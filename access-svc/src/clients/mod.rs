@@ -6,7 +6,7 @@ mod edge;
 
 pub(crate) use auth::{Auth, Revocation, VerificationState};
 pub(crate) use biometric::{Biometric, Enrolment, SERVICE as BIOMETRIC};
-pub(crate) use edge::Edge;
+pub(crate) use edge::{Edge, Witnessed};
 use tonic::Status;
 
 use crate::error::Error;

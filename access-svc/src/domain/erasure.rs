@@ -1,6 +1,7 @@
 //! The final deletion of a resident: what goes in which order, and what a
 //! receipt says of it. A receipt names the person by the audit pseudonym alone.
 
+use audit_log::entry::code;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,6 +60,23 @@ impl Step {
     /// None after the last.
     pub(crate) fn next(self) -> Option<Self> {
         Self::from_code(self.code() + 1)
+    }
+
+    /// As the audit log calls it once it is taken. With the columns go the links
+    /// that the log keeps to the person.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Rights => "begun",
+            Self::Biometrics => "biometrics_erased",
+            Self::Key => "key_destroyed",
+            Self::Tokens => "tokens_erased",
+            Self::Vehicles => "vehicles_erased",
+            Self::Credentials => "credentials_erased",
+            Self::Columns => code::FINISHED,
+            Self::Ledger => "in_ledger",
+            Self::Receipt => "receipted",
+            Self::Final => "final",
+        }
     }
 
     /// Where a test lets the process die once the step is durable.

@@ -4,6 +4,7 @@ pub mod plate;
 
 pub(crate) mod decision;
 pub(crate) mod device;
+pub(crate) mod entry;
 pub(crate) mod erasure;
 pub(crate) mod event;
 pub(crate) mod limits;

@@ -43,6 +43,19 @@ impl CommandStatus {
         }
     }
 
+    /// As the audit log and partners call it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Opened => "opened",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+        }
+    }
+
     pub(crate) fn from_code(code: i16) -> Self {
         Self::ALL
             .into_iter()

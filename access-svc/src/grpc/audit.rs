@@ -27,11 +27,8 @@ impl AuditService for Api {
         let events = messages
             .into_iter()
             .map(|message| {
-                Ok(AuthEvent {
-                    id: id("events.event_id", &message.event_id)?,
-                    payload: message.encode_to_vec(),
-                    client_id: message.client_id,
-                })
+                let id = id("events.event_id", &message.event_id)?;
+                AuthEvent::of(id, message).ok_or_else(|| fault("events.at", "is required"))
             })
             .collect::<Result<_, Error>>()?;
         self.app.append_auth_events(events).await?;
@@ -46,10 +43,10 @@ impl AuditService for Api {
         let page = page(request.page_size, &request.page_token)?;
         let client_id = optional_text(request.client_id);
         let mut events = self.app.list_auth_events(client_id, page).await?;
-        let next_page_token = next_page(&mut events, page, |event| event.id);
+        let next_page_token = next_page(&mut events, page, |(id, _)| *id);
         let events = events
             .iter()
-            .map(|event| EventMessage::decode(event.payload.as_slice()))
+            .map(|(_, payload)| EventMessage::decode(payload.as_slice()))
             .collect::<Result<_, _>>()
             .map_err(|_| Error::Corrupt("audit event"))?;
         Ok(Response::new(ListAuthEventsResponse {

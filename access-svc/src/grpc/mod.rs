@@ -7,6 +7,7 @@ mod erasure;
 mod event;
 mod grant;
 mod holding;
+mod log;
 mod opening;
 mod partner;
 mod resident;
@@ -16,12 +17,12 @@ mod subscription;
 
 use mesh::custody::{Custody, CustodyApi, DiagnosisApi};
 use propdev_proto::access::{
-    audit_service_server::AuditServiceServer, device_service_server::DeviceServiceServer,
-    erasure_service_server::ErasureServiceServer, event_service_server::EventServiceServer,
-    grant_service_server::GrantServiceServer, holding_service_server::HoldingServiceServer,
-    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
-    resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
-    subject_service_server::SubjectServiceServer,
+    audit_log_service_server::AuditLogServiceServer, audit_service_server::AuditServiceServer,
+    device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
+    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
+    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
+    partner_service_server::PartnerServiceServer, resident_service_server::ResidentServiceServer,
+    site_service_server::SiteServiceServer, subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
 };
 use tonic::service::Routes;
@@ -39,6 +40,7 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
     Routes::new(OpeningServiceServer::new(api.clone()).max_decoding_message_size(max_message))
         .add_service(EventServiceServer::new(api.clone()).max_decoding_message_size(max_message))
         .add_service(AuditServiceServer::new(api.clone()).max_decoding_message_size(max_message))
+        .add_service(AuditLogServiceServer::new(api.clone()))
         .add_service(SubjectServiceServer::new(api.clone()))
         .add_service(PartnerServiceServer::new(api.clone()))
         .add_service(SiteServiceServer::new(api.clone()))

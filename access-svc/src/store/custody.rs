@@ -110,6 +110,10 @@ impl Custodian for Records {
             Box::new(table::<entity::auth_event::Entity>()),
             Box::new(table::<entity::erasure::Entity>()),
             Box::new(table::<entity::erasure_receipt::Entity>()),
+            Box::new(table::<entity::audit_entry::Entity>()),
+            Box::new(table::<entity::audit_tile::Entity>()),
+            Box::new(table::<entity::audit_checkpoint::Entity>()),
+            Box::new(table::<entity::audit_place::Entity>()),
         ]
     }
 

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use audit_log::{Entry as Telling, Kind};
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::{
@@ -14,23 +15,32 @@ use mesh::{
     custody::ledger::Entry,
 };
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
 use self::rows::{
-    add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject, insert,
-    new_row, set, take,
+    add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject, found,
+    insert, new_row, set, take,
 };
 use super::{
     Page, Store,
     entity::{self, erasure, erasure_receipt},
+    log,
 };
 use crate::{
-    domain::erasure::{Counts, Erasure, GivenReceipt, Order, Reason, Step},
+    domain::{
+        entry::act,
+        erasure::{Counts, Erasure, GivenReceipt, Order, Reason, Step},
+    },
     error::Error,
 };
+
+/// Of a ledger that knows more than a restored store.
+const REPLAYED: &str = "replayed";
+/// No copy of a template is left anywhere.
+const BIOMETRICS_FINAL: &str = "biometrics_final";
 
 /// Whose erasure is asked for.
 #[derive(Clone, Copy)]
@@ -76,6 +86,8 @@ impl Store {
         order: Order,
         now: Timestamp,
     ) -> Result<Option<Erasure>, Error> {
+        let store = self.clone();
+        let telling = telling(Step::Rights.told(), now);
         self.db
             .writer
             .write(move |txn| {
@@ -92,6 +104,7 @@ impl Store {
                         return Ok(None);
                     };
                     end_rights(txn, resident).await?;
+                    tell(&store, txn, row.audit_pseudonym, telling).await?;
                     let begun = erasure::Model {
                         subject_id: Some(row.subject_id),
                         step: Step::Rights.code(),
@@ -110,6 +123,8 @@ impl Store {
     /// the end of, since it was restored. The ledger is written last: the
     /// biometric store, which has one of its own, has erased.
     pub(crate) async fn replay_erasure(&self, entry: Entry, now: Timestamp) -> Result<(), Error> {
+        let store = self.clone();
+        let telling = telling(REPLAYED, now);
         self.db
             .writer
             .write(move |txn| {
@@ -124,6 +139,7 @@ impl Store {
                         return Ok(());
                     }
                     end_rights(txn, resident).await?;
+                    tell(&store, txn, entry.pseudonym, telling).await?;
                     if known.is_none() {
                         insert(txn, new_row(resident, entry.pseudonym, now)).await?;
                     }
@@ -220,7 +236,11 @@ impl Store {
         templates: u32,
         receipt: Option<GivenReceipt>,
         final_at: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<(), Error> {
+        let store = self.clone();
+        let erased_telling = telling(Step::Biometrics.told(), now);
+        let final_telling = telling(BIOMETRICS_FINAL, now);
         self.db
             .writer
             .write(move |txn| {
@@ -235,7 +255,12 @@ impl Store {
                     };
                     count(txn, resident, &erased).await?;
                     add_receipts(txn, resident, receipt.into_iter().collect()).await?;
-                    confirm(txn, resident, final_at).await
+                    let who = found(txn, resident).await?.pseudonym;
+                    tell(&store, txn, who, erased_telling).await?;
+                    if confirm(txn, resident, final_at).await? {
+                        tell(&store, txn, who, final_telling).await?;
+                    }
+                    Ok(())
                 }
                 .boxed()
             })
@@ -248,20 +273,28 @@ impl Store {
         resident: Uuid,
         receipts: Vec<GivenReceipt>,
         final_at: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<(), Error> {
+        let store = self.clone();
+        let telling = telling(BIOMETRICS_FINAL, now);
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     add_receipts(txn, resident, receipts).await?;
-                    confirm(txn, resident, final_at).await
+                    if confirm(txn, resident, final_at).await? {
+                        let who = found(txn, resident).await?.pseudonym;
+                        tell(&store, txn, who, telling).await?;
+                    }
+                    Ok(())
                 }
                 .boxed()
             })
             .await
     }
 
-    /// Destroys what one of the steps from the key to the columns is about.
+    /// Destroys what one of the steps from the key to the columns is about; with
+    /// the columns the links of the audit log.
     pub(crate) async fn erase_rows(
         &self,
         resident: Uuid,
@@ -269,6 +302,8 @@ impl Store {
         epoch: i64,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let store = self.clone();
+        let telling = telling(step.told(), now);
         self.db
             .writer
             .write(move |txn| {
@@ -278,6 +313,11 @@ impl Store {
                     }
                     let erased = erase(txn, resident, step).await?;
                     count(txn, resident, &erased).await?;
+                    let who = found(txn, resident).await?.pseudonym;
+                    if step == Step::Columns {
+                        log::unlink(txn, who).await?;
+                    }
+                    tell(&store, txn, who, telling).await?;
                     let (column, value) = match step {
                         Step::Key => (erasure::Column::Epoch, epoch),
                         Step::Columns => (erasure::Column::ErasedAt, to_micros(now)),
@@ -296,14 +336,23 @@ impl Store {
             .await
     }
 
-    pub(crate) async fn erasure_in_ledger(&self, resident: Uuid, number: u64) -> Result<(), Error> {
+    pub(crate) async fn erasure_in_ledger(
+        &self,
+        resident: Uuid,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let number = i64::try_from(number).map_err(|_| Error::Corrupt("ledger number"))?;
+        let store = self.clone();
+        let telling = telling(Step::Ledger.told(), now);
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     if take(txn, resident, Step::Ledger).await? {
                         set(txn, resident, erasure::Column::LedgerNumber, number).await?;
+                        let who = found(txn, resident).await?.pseudonym;
+                        tell(&store, txn, who, telling).await?;
                     }
                     Ok(())
                 }
@@ -320,7 +369,11 @@ impl Store {
         step: Step,
         receipt: GivenReceipt,
         final_at: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<(), Error> {
+        let store = self.clone();
+        let step_telling = telling(step.told(), now);
+        let final_telling = telling(Step::Final.told(), now);
         self.db
             .writer
             .write(move |txn| {
@@ -330,9 +383,13 @@ impl Store {
                     }
                     let number = if step == Step::Receipt { 1 } else { 2 };
                     add_receipt(txn, resident, number, receipt).await?;
+                    let who = found(txn, resident).await?.pseudonym;
+                    tell(&store, txn, who, step_telling).await?;
                     if let Some(at) = final_at {
                         set(txn, resident, erasure::Column::FinalAt, to_micros(at)).await?;
-                        take(txn, resident, Step::Final).await?;
+                        if take(txn, resident, Step::Final).await? {
+                            tell(&store, txn, who, final_telling).await?;
+                        }
                     }
                     Ok(())
                 }
@@ -365,4 +422,23 @@ impl Store {
         }
         Ok(receipts)
     }
+}
+
+/// What the audit log says of a step; of whom, it learns in the commit.
+fn telling(code: &str, at: Timestamp) -> Telling {
+    act(Kind::Erasure, code, at)
+}
+
+async fn tell(
+    store: &Store,
+    txn: &DatabaseTransaction,
+    who: Uuid,
+    telling: Telling,
+) -> Result<(), Error> {
+    let telling = Telling {
+        who: Some(who),
+        ..telling
+    };
+    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+    Ok(())
 }

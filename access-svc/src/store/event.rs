@@ -1,5 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::{
     clock::{from_micros, to_micros},
@@ -12,9 +13,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, ResidentKey, Store, context, entity, resident::present};
+use super::{NewEntry, Page, Sealer, Store, context, entity, log, resident::present};
 use crate::{
     domain::{
+        entry::{self, Link},
         event::{CommandResult, CredentialKind, CredentialOpening, Event},
         opening::CommandStatus,
     },
@@ -26,6 +28,10 @@ const CREDENTIAL: &str = "event credential";
 /// An event ready to be stored.
 pub(crate) struct NewEvent {
     row: entity::event::Model,
+    /// What the audit log says of it.
+    telling: NewEntry,
+    /// The same without the link, of what somebody held.
+    unlinked: Option<NewEntry>,
 }
 
 impl NewEvent {
@@ -37,6 +43,9 @@ impl NewEvent {
             row.resident_id = None;
             row.sealed.clear();
             row.dedupe = row.id.as_bytes().to_vec();
+            if let Some(unlinked) = self.unlinked.take() {
+                self.telling = unlinked;
+            }
         }
     }
 }
@@ -57,16 +66,23 @@ impl From<entity::event::Model> for Event {
 }
 
 impl Store {
-    /// The event's row: the credential under its holder's key, or the log's
+    /// The event's row: the credential under its holder's key, or the month's
     /// when nobody is known to have held it.
     pub(crate) fn new_event(
         &self,
         event: Event,
         told: &CredentialOpening,
-        holder: Option<(Uuid, &ResidentKey)>,
+        holder: Option<Uuid>,
+        sealer: Sealer<'_>,
     ) -> Result<NewEvent, Error> {
-        let key = holder.map_or(&self.keys.log, |(_, key)| &key.0);
-        let sealed = key.seal(
+        let link = Link::Credential(event.kind, told.credential_id.clone());
+        let entry = entry::event(&event);
+        let unlinked = match holder {
+            Some(_) => Some(self.new_entry(entry.clone(), None)?),
+            None => None,
+        };
+        let telling = self.new_entry(entry, Some((&link, sealer)))?;
+        let sealed = sealer.key().seal(
             told.credential_id.as_bytes(),
             &context(CREDENTIAL, event.id),
         )?;
@@ -84,6 +100,8 @@ impl Store {
             ),
         };
         Ok(NewEvent {
+            telling,
+            unlinked,
             row: entity::event::Model {
                 id: event.id,
                 kind: event.kind.code(),
@@ -92,7 +110,7 @@ impl Store {
                 device_id: event.device_id,
                 device_known: event.device_known,
                 holder: event.holder,
-                resident_id: holder.map(|(id, _)| id),
+                resident_id: holder,
                 sealed,
                 opened_at,
                 received_at: to_micros(event.received_at),
@@ -117,6 +135,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    use entity::event::{ActiveModel, Column, Entity};
                     let mut events = events;
                     let holders: Vec<Uuid> = events
                         .iter()
@@ -128,17 +147,29 @@ impl Store {
                     }
                     // One order everywhere, or two replicas lock each other out.
                     events.sort_by(|one, other| one.row.dedupe.cmp(&other.row.dedupe));
-                    let rows = events
-                        .into_iter()
-                        .map(|event| entity::event::ActiveModel::from(event.row));
-                    Ok(entity::event::Entity::insert_many(rows)
-                        .on_conflict(
-                            OnConflict::column(entity::event::Column::Dedupe)
-                                .do_nothing()
-                                .to_owned(),
-                        )
+                    let (mut rows, mut tellings) = (vec![], HashMap::new());
+                    for event in events {
+                        tellings.insert(event.row.id, event.telling);
+                        rows.push(ActiveModel::from(event.row));
+                    }
+                    let new = Entity::insert_many(rows)
+                        .on_conflict(OnConflict::column(Column::Dedupe).do_nothing().to_owned())
                         .exec_without_returning(txn)
-                        .await?)
+                        .await?;
+                    if new < tellings.len() as u64 {
+                        let ids: Vec<Uuid> = tellings.keys().copied().collect();
+                        let stored: Vec<Uuid> = Entity::find()
+                            .select_only()
+                            .column(Column::Id)
+                            .filter(Column::Id.is_in(ids))
+                            .into_tuple()
+                            .all(txn)
+                            .await?;
+                        let stored: HashSet<Uuid> = stored.into_iter().collect();
+                        tellings.retain(|id, _| stored.contains(id));
+                    }
+                    log::insert(txn, tellings.into_values().collect()).await?;
+                    Ok(new)
                 }
                 .boxed()
             })
@@ -170,26 +201,32 @@ impl Store {
         results: Vec<CommandResult>,
         received_at: i64,
     ) -> Result<u64, Error> {
-        let key = self.keys.fingerprint.clone();
+        let (store, key) = (self.clone(), self.keys.fingerprint.clone());
+        let results: Vec<(CommandResult, Entry)> = results
+            .into_iter()
+            .map(|result| {
+                let telling = entry::confirmation(partner, &result, from_micros(received_at));
+                (result, telling)
+            })
+            .collect();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::opening::{Column, Entity};
-                    let ids: HashSet<Uuid> = results.iter().map(|r| r.command_id).collect();
-                    let known: HashSet<(Uuid, Uuid)> = Entity::find()
+                    let ids: HashSet<Uuid> = results.iter().map(|(r, _)| r.command_id).collect();
+                    let known: HashMap<(Uuid, Uuid), _> = Entity::find()
                         .filter(Column::PartnerId.eq(partner))
                         .filter(Column::CommandId.is_in(ids))
                         .all(txn)
                         .await?
                         .into_iter()
-                        .filter_map(|row| Some((row.command_id?, row.id)))
+                        .filter_map(|row| Some(((row.command_id?, row.id), row)))
                         .collect();
                     let mut accepted = 0;
-                    for result in results {
-                        if !known.contains(&(result.command_id, result.opening_id)) {
-                            return Err(Error::NotFound(Noun::Command));
-                        }
+                    for (result, telling) in results {
+                        let of = (result.command_id, result.opening_id);
+                        let opening = known.get(&of).ok_or(Error::NotFound(Noun::Command))?;
                         let at = to_micros(result.at);
                         let dedupe = confirmation_identity(&key, partner, &result, at);
                         let new = entity::command_result::Entity::insert(
@@ -212,6 +249,12 @@ impl Store {
                             continue;
                         }
                         accepted += 1;
+                        let telling = Entry {
+                            site: Some(opening.site_id),
+                            device: Some(opening.device_id.clone()),
+                            ..telling
+                        };
+                        log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
                         let status = if result.opened {
                             CommandStatus::Opened
                         } else {

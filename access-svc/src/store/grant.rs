@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use audit_log::Entry;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
@@ -9,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity, resident::check_present};
+use super::{Page, Store, entity, log, resident::check_present};
 use crate::{
     domain::{decision::Grant, schedule::Window},
     error::Error,
@@ -41,7 +42,13 @@ impl TryFrom<entity::grant::Model> for StoredGrant {
 }
 
 impl Store {
-    pub(crate) async fn insert_grant(&self, grant: StoredGrant, now: i64) -> Result<(), Error> {
+    pub(crate) async fn insert_grant(
+        &self,
+        grant: StoredGrant,
+        now: i64,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         let windows =
             serde_json::to_string(&grant.windows).map_err(|_| Error::Corrupt("grant windows"))?;
         self.db
@@ -59,6 +66,7 @@ impl Store {
                     })
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -132,13 +140,24 @@ impl Store {
     }
 
     /// False when there is no such grant.
-    pub(crate) async fn delete_grant(&self, id: Uuid) -> Result<bool, Error> {
+    pub(crate) async fn delete_grant(&self, id: Uuid, telling: Entry) -> Result<bool, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    let gone = entity::grant::Entity::delete_by_id(id).exec(txn).await?;
-                    Ok(gone.rows_affected > 0)
+                    use entity::grant::Entity;
+                    let Some(row) = Entity::find_by_id(id).one(txn).await? else {
+                        return Ok(false);
+                    };
+                    let gone = Entity::delete_by_id(id).exec(txn).await?;
+                    if gone.rows_affected == 0 {
+                        return Ok(false);
+                    }
+                    let who = log::name_in_logs(txn, row.resident_id).await?;
+                    let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                    log::insert(txn, vec![telling]).await?;
+                    Ok(true)
                 }
                 .boxed()
             })

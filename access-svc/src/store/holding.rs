@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use audit_log::Entry;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
@@ -11,7 +12,7 @@ use sea_orm::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, ResidentKey, Sought, Store, context, entity, resident::check_present};
+use super::{Page, ResidentKey, Sought, Store, context, entity, log, resident::check_present};
 use crate::{
     domain::{
         event::{CredentialKind, HoldingKind},
@@ -61,8 +62,14 @@ impl Store {
         key: &ResidentKey,
         new: NewHolding,
         held_from: Timestamp,
+        telling: Entry,
     ) -> Result<Holding, Error> {
         let id = Uuid::now_v7();
+        let telling = Entry {
+            subject: Some(id.to_string()),
+            ..telling
+        };
+        let telling = self.new_entry(telling, None)?;
         let (kind, site, sought) = match &new {
             NewHolding::Vehicle(plate) => (HoldingKind::Vehicle, None, Sought::plate(plate)),
             NewHolding::Credential {
@@ -96,6 +103,7 @@ impl Store {
                     check_present(txn, resident).await?;
                     let inserted = entity::holding::Entity::insert(row);
                     inserted.exec_without_returning(txn).await?;
+                    log::insert(txn, vec![telling]).await?;
                     let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
                     row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
                 }
@@ -211,19 +219,31 @@ impl Store {
     }
 
     /// Ends a holding now; one that has ended keeps its end.
-    pub(crate) async fn end_holding(&self, id: Uuid, now: Timestamp) -> Result<Holding, Error> {
+    pub(crate) async fn end_holding(
+        &self,
+        id: Uuid,
+        now: Timestamp,
+        telling: Entry,
+    ) -> Result<Holding, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::holding::Column;
-                    entity::holding::Entity::update_many()
+                    let ended = entity::holding::Entity::update_many()
                         .col_expr(Column::HeldTo, Expr::value(to_micros(now)))
                         .filter(Column::Id.eq(id).and(Column::HeldTo.is_null()))
                         .exec(txn)
                         .await?;
                     let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
-                    row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
+                    let row = row.ok_or(Error::NotFound(Noun::Holding))?;
+                    if ended.rows_affected > 0 {
+                        let who = log::name_in_logs(txn, row.resident_id).await?;
+                        let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                        log::insert(txn, vec![telling]).await?;
+                    }
+                    Ok(Holding::from(row))
                 }
                 .boxed()
             })

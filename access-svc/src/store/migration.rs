@@ -3,6 +3,7 @@
 mod custody;
 mod m0004_passage;
 mod m0005_feeds;
+mod m0007_audit_log;
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_passage::Orders),
             Box::new(m0005_feeds::Feeds),
             Box::new(custody::Custody),
+            Box::new(m0007_audit_log::AuditLog),
         ]
     }
 }

@@ -10,6 +10,7 @@ mod evidence;
 mod feed;
 mod grant;
 mod holding;
+mod log;
 mod lookup;
 pub(crate) mod migration;
 mod opening;
@@ -27,10 +28,13 @@ pub(crate) use evidence::{Probe, Seen};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use log::{
+    Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
+};
 pub(crate) use lookup::Sought;
 use mesh::{
     crypto::Key,
-    db::Db,
+    db::{Db, lease::Lease},
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
@@ -48,8 +52,8 @@ pub(crate) struct NamedKeys {
     pub(crate) pseudonym: Key,
     /// Idempotency keys, body fingerprints, event identities.
     pub(crate) fingerprint: Key,
-    /// What belongs to nobody known: a stranger's key.
-    pub(crate) log: Key,
+    /// Entries of the audit log, until they have their place in the tree.
+    pub(crate) entry: Key,
 }
 
 #[derive(Clone)]
@@ -57,6 +61,7 @@ pub(crate) struct Store {
     db: Db,
     keyring: Keyring,
     keys: NamedKeys,
+    months: log::Months,
 }
 
 /// A page of a list, by id.
@@ -68,7 +73,17 @@ pub(crate) struct Page {
 
 impl Store {
     pub(crate) fn new(db: Db, keyring: Keyring, keys: NamedKeys) -> Self {
-        Self { db, keyring, keys }
+        Self {
+            db,
+            keyring,
+            keys,
+            months: log::Months::default(),
+        }
+    }
+
+    /// For what is done by one replica at a time.
+    pub(crate) fn lease(&self, name: &str) -> Lease {
+        Lease::new(self.db.clone(), name)
     }
 
     pub(crate) fn keys(&self) -> &NamedKeys {

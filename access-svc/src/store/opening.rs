@@ -1,3 +1,4 @@
+use audit_log::Entry;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
@@ -8,14 +9,18 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity};
+use super::{NewEntry, Page, Store, entity, log};
 use crate::{
     domain::{
         device::{DeviceKind, Means},
+        entry::outcome,
         opening::{Command, CommandStatus, Opening},
     },
     error::{Error, Noun},
 };
+
+/// Lost commands given up in one transaction.
+const GIVEN_UP_TOGETHER: u64 = 200;
 
 /// A request's idempotency key and its body, both as MACs.
 #[derive(Clone)]
@@ -30,6 +35,8 @@ pub(crate) struct Commit {
     pub(crate) idempotency: Option<Idempotency>,
     /// What must not be used again: a token's `jti` or a probe's evidence.
     pub(crate) use_key: Option<String>,
+    /// What the audit log says of it.
+    pub(crate) entry: NewEntry,
 }
 
 /// How a commit ended; in all but the first nothing was stored.
@@ -116,6 +123,7 @@ impl Store {
                     entity::opening::Entity::insert(entity::opening::ActiveModel::from(row))
                         .exec_without_returning(txn)
                         .await?;
+                    log::insert(txn, vec![commit.entry]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -171,21 +179,29 @@ impl Store {
         &self,
         opening: Uuid,
         status: CommandStatus,
+        telling: Entry,
     ) -> Result<Opening, Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::opening::Column;
-                    let known: Expr = Expr::case(
-                        Column::CommandStatus.eq(CommandStatus::Pending.code()),
-                        status.code(),
-                    )
-                    .finally(Expr::col(Column::CommandStatus))
-                    .into();
+                    // Of one that a confirmation was faster than, the log has heard.
+                    let updated = entity::opening::Entity::update_many()
+                        .col_expr(Column::CommandStatus, Expr::value(status.code()))
+                        .col_expr(Column::AnsweredStatus, Expr::value(status.code()))
+                        .col_expr(Column::Number, Expr::value(0_i64))
+                        .filter(Column::Id.eq(opening))
+                        .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
+                        .filter(Column::AnsweredStatus.eq(0_i16))
+                        .exec(txn)
+                        .await?;
+                    if updated.rows_affected > 0 {
+                        log::insert(txn, vec![telling]).await?;
+                    }
                     entity::opening::Entity::update_many()
-                        .col_expr(Column::CommandStatus, known.clone())
-                        .col_expr(Column::AnsweredStatus, known)
+                        .col_expr(Column::AnsweredStatus, Expr::col(Column::CommandStatus))
                         .col_expr(Column::Number, Expr::value(0_i64))
                         .filter(Column::Id.eq(opening))
                         .filter(Column::AnsweredStatus.eq(0_i16))
@@ -203,23 +219,52 @@ impl Store {
 
     /// Commands that expired without an outcome, after a crash: nobody knows
     /// what became of them, and they are never sent again.
-    pub(crate) async fn give_up_pending(&self, expired_before: Timestamp) -> Result<u64, Error> {
+    pub(crate) async fn give_up_pending(
+        &self,
+        expired_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        use entity::opening::{Column, Entity};
+        let rows = Entity::find()
+            .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
+            .filter(Column::ExpiresAt.lt(to_micros(expired_before)))
+            // One order everywhere, or two replicas lock each other out.
+            .order_by_asc(Column::Id)
+            .limit(GIVEN_UP_TOGETHER)
+            .all(&self.db.read)
+            .await?;
+        let mut lost = Vec::with_capacity(rows.len());
+        for row in rows {
+            let opening = Opening::try_from(row)?;
+            let telling = outcome(&opening, CommandStatus::Unknown, now);
+            lost.push((opening.id, self.new_entry(telling, None)?));
+        }
+        if lost.is_empty() {
+            return Ok(0);
+        }
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    use entity::opening::Column;
-                    let updated = entity::opening::Entity::update_many()
-                        .col_expr(
-                            Column::CommandStatus,
-                            Expr::value(CommandStatus::Unknown.code()),
-                        )
-                        .col_expr(Column::Number, Expr::value(0_i64))
-                        .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
-                        .filter(Column::ExpiresAt.lt(to_micros(expired_before)))
-                        .exec(txn)
-                        .await?;
-                    Ok(updated.rows_affected)
+                    let mut given_up = 0;
+                    for (id, telling) in lost {
+                        let updated = Entity::update_many()
+                            .col_expr(
+                                Column::CommandStatus,
+                                Expr::value(CommandStatus::Unknown.code()),
+                            )
+                            .col_expr(Column::Number, Expr::value(0_i64))
+                            .filter(Column::Id.eq(id))
+                            .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
+                            .exec(txn)
+                            .await?;
+                        // Another replica may have been faster.
+                        if updated.rows_affected > 0 {
+                            log::insert(txn, vec![telling]).await?;
+                            given_up += 1;
+                        }
+                    }
+                    Ok(given_up)
                 }
                 .boxed()
             })

@@ -1,9 +1,10 @@
+use audit_log::Entry;
 use futures::FutureExt;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, Store, context, entity};
+use super::{Page, Store, context, entity, log};
 use crate::{
     domain::partner::{Credentials, Partner},
     error::Error,
@@ -35,7 +36,9 @@ impl Store {
         intercom: Credentials,
         barrier: Credentials,
         now: i64,
+        telling: Entry,
     ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         let (key, wrapped) = self.keyring.new_data_key(partner.id.as_bytes())?;
         let seal = |column, secret: &Zeroizing<String>| {
             key.seal(secret.as_bytes(), &context(column, partner.id))
@@ -65,6 +68,7 @@ impl Store {
                     entity::partner::Entity::insert(row)
                         .exec_without_returning(txn)
                         .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()

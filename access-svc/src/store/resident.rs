@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::crypto::Key;
 use sea_orm::{
@@ -10,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, Store, context, entity};
+use super::{Page, Store, context, entity, log};
 use crate::error::{Error, Noun};
 
 const NAME: &str = "resident name";
@@ -45,7 +46,9 @@ impl Store {
         name: Zeroizing<String>,
         sites: Vec<Uuid>,
         now: i64,
+        telling: Entry,
     ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         let (key, wrapped) = self.keyring.new_data_key(resident.id.as_bytes())?;
         let row = entity::resident::ActiveModel {
             id: Set(resident.id),
@@ -73,6 +76,7 @@ impl Store {
                     }))
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -111,6 +115,18 @@ impl Store {
     pub(crate) async fn resident_by_subject(&self, id: Uuid) -> Result<Option<Resident>, Error> {
         let row = entity::resident::Entity::find()
             .filter(entity::resident::Column::SubjectId.eq(id))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .one(&self.db.read)
+            .await?;
+        Ok(row.as_ref().map(Resident::from))
+    }
+
+    pub(crate) async fn resident_by_audit_pseudonym(
+        &self,
+        who: Uuid,
+    ) -> Result<Option<Resident>, Error> {
+        let row = entity::resident::Entity::find()
+            .filter(entity::resident::Column::AuditPseudonym.eq(who))
             .filter(entity::resident::Column::Erasing.eq(false))
             .one(&self.db.read)
             .await?;
@@ -194,7 +210,9 @@ impl Store {
         &self,
         id: Uuid,
         suspended: bool,
+        telling: Entry,
     ) -> Result<Resident, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
@@ -209,9 +227,13 @@ impl Store {
                         .filter(Column::Erasing.eq(false))
                         .one(txn)
                         .await?;
-                    row.as_ref()
-                        .map(Resident::from)
-                        .ok_or(Error::NotFound(Noun::Resident))
+                    let row = row.ok_or(Error::NotFound(Noun::Resident))?;
+                    let telling = Entry {
+                        who: Some(row.audit_pseudonym),
+                        ..telling
+                    };
+                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+                    Ok(Resident::from(&row))
                 }
                 .boxed()
             })

@@ -1,3 +1,4 @@
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::db::is_unique_violation;
 use sea_orm::{
@@ -6,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{AuthEvent, Page, Store, audit, entity};
+use super::{AuthEvent, Page, Store, audit, entity, log};
 use crate::{
     domain::{
         device::{Device, DeviceKind},
@@ -55,7 +56,13 @@ impl From<entity::device::Model> for Device {
 }
 
 impl Store {
-    pub(crate) async fn insert_site(&self, site: Site, now: i64) -> Result<(), Error> {
+    pub(crate) async fn insert_site(
+        &self,
+        site: Site,
+        now: i64,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -69,6 +76,7 @@ impl Store {
                     })
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -100,6 +108,7 @@ impl Store {
         on: bool,
         event: AuthEvent,
     ) -> Result<Site, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
@@ -116,7 +125,7 @@ impl Store {
                         .exec(txn)
                         .await?;
                     if changed.rows_affected > 0 {
-                        audit::insert(txn, vec![event]).await?;
+                        audit::insert(&store, txn, vec![event]).await?;
                     }
                     let row = Entity::find_by_id(id).one(txn).await?;
                     row.map(Site::from).ok_or(Error::NotFound(Noun::Site))
@@ -134,6 +143,7 @@ impl Store {
         on: bool,
         event: AuthEvent,
     ) -> Result<Device, Error> {
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
@@ -150,7 +160,7 @@ impl Store {
                         .exec(txn)
                         .await?;
                     if changed.rows_affected > 0 {
-                        audit::insert(txn, vec![event]).await?;
+                        audit::insert(&store, txn, vec![event]).await?;
                     }
                     let row = Entity::find_by_id(uid).one(txn).await?;
                     row.map(Device::from).ok_or(Error::NotFound(Noun::Device))
@@ -160,7 +170,13 @@ impl Store {
             .await
     }
 
-    pub(crate) async fn insert_device(&self, device: Device, now: i64) -> Result<(), Error> {
+    pub(crate) async fn insert_device(
+        &self,
+        device: Device,
+        now: i64,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -181,7 +197,7 @@ impl Store {
                     .exec_without_returning(txn)
                     .await;
                     match inserted {
-                        Ok(_) => Ok(()),
+                        Ok(_) => Ok(log::insert(txn, vec![telling]).await?),
                         Err(error) if is_unique_violation(&error) => {
                             Err(Error::Exists(Noun::Device))
                         }
@@ -246,7 +262,9 @@ impl Store {
         partner: Uuid,
         id: String,
         disabled: bool,
+        telling: Entry,
     ) -> Result<Device, Error> {
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
@@ -258,6 +276,7 @@ impl Store {
                         .filter(Column::DeviceId.eq(&id))
                         .exec(txn)
                         .await?;
+                    log::insert(txn, vec![telling]).await?;
                     let row = entity::device::Entity::find()
                         .filter(Column::PartnerId.eq(partner))
                         .filter(Column::DeviceId.eq(&id))

@@ -1,3 +1,4 @@
+use audit_log::Entry;
 use futures::FutureExt;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
@@ -6,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity, resident::check_present};
+use super::{Page, Store, entity, log, resident::check_present};
 use crate::{
     domain::{decision::Subscription, device::DeviceKind},
     error::Error,
@@ -35,7 +36,12 @@ impl From<entity::subscription::Model> for StoredSubscription {
 }
 
 impl Store {
-    pub(crate) async fn put_subscription(&self, put: StoredSubscription) -> Result<(), Error> {
+    pub(crate) async fn put_subscription(
+        &self,
+        put: StoredSubscription,
+        telling: Entry,
+    ) -> Result<(), Error> {
+        let telling = self.new_entry(telling, None)?;
         use entity::subscription::Column;
         self.db
             .writer
@@ -56,6 +62,7 @@ impl Store {
                     )
                     .exec_without_returning(txn)
                     .await?;
+                    log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
                 .boxed()

@@ -1,5 +1,6 @@
 //! A store on SQLite, for the tests of stores.
 
+use audit_log::{Entry, Kind};
 use jiff::Timestamp;
 use mesh::{
     Clock, SystemClock,
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{NamedKeys, NewHolding, Records, Resident, Store, migration::Migrator};
 use crate::domain::{
+    entry,
     event::CredentialKind,
     partner::{Credentials, Partner},
     plate::Plate,
@@ -46,7 +48,7 @@ pub(super) async fn place() -> Place {
     let keys = NamedKeys {
         pseudonym: named(),
         fingerprint: named(),
-        log: named(),
+        entry: named(),
     };
     Place {
         store: Store::new(db.clone(), keyring.clone(), keys),
@@ -59,6 +61,11 @@ pub(super) async fn place() -> Place {
 
 pub(super) fn now() -> Timestamp {
     SystemClock.now()
+}
+
+/// What the audit log says of something that was done.
+pub(super) fn act() -> Entry {
+    entry::act(Kind::Act, "done", now())
 }
 
 pub(super) fn plate() -> Plate {
@@ -85,7 +92,7 @@ impl Place {
         let name = Zeroizing::new("Anna Example".to_owned());
         let sites = vec![Uuid::new_v4()];
         self.store
-            .insert_resident(resident.clone(), name, sites, 0)
+            .insert_resident(resident.clone(), name, sites, 0, act())
             .await
             .expect("a resident");
         resident
@@ -95,7 +102,10 @@ impl Place {
     pub(super) async fn hold(&self, resident: Uuid, new: NewHolding) -> Uuid {
         let key = self.store.resident_key(resident).await.expect("asked");
         let key = key.expect("a key");
-        let holding = self.store.insert_holding(resident, &key, new, now()).await;
+        let holding = self
+            .store
+            .insert_holding(resident, &key, new, now(), act())
+            .await;
         holding.expect("a holding").id
     }
 
@@ -117,7 +127,7 @@ impl Place {
             client_secret: Zeroizing::new("s".into()),
         };
         self.store
-            .insert_partner(partner, credentials(), credentials(), 0)
+            .insert_partner(partner, credentials(), credentials(), 0, act())
             .await
             .expect("a partner");
         id

@@ -1,4 +1,4 @@
-//! The HTTP client of one partner: https alone, no redirects, no proxy, its
+//! The HTTP client of one partner or witness: https alone, no redirects, no proxy, its
 //! own CA where it has one, addresses guarded after resolution.
 
 use std::{sync::Arc, time::Duration};
@@ -9,10 +9,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::{
-    address::Addresses,
-    settings::{Settings, SettingsFault},
-};
+use super::{address::Addresses, settings::SettingsFault};
 use crate::config::EgressConfig;
 
 /// Shorter than what servers keep a silent connection for: a command written
@@ -45,8 +42,12 @@ impl Clients {
         }
     }
 
-    pub(crate) fn of(&self, settings: &Settings) -> Result<reqwest::Client, SettingsFault> {
-        let roots = settings.roots.clone().unwrap_or_else(|| self.roots.clone());
+    /// With a CA of its own, or the system's.
+    pub(crate) fn of(
+        &self,
+        roots: Option<Arc<RootCertStore>>,
+    ) -> Result<reqwest::Client, SettingsFault> {
+        let roots = roots.unwrap_or_else(|| self.roots.clone());
         let mut tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|_| SettingsFault::Client)?

@@ -1,5 +1,6 @@
 //! The only way out: partners' auth servers and gateways, each with a client,
-//! a pool, a limit and a circuit breaker of its own. Nothing here is kept
+//! a pool, a limit and a circuit breaker of its own; and witnesses of the audit
+//! log. Nothing here is kept
 //! beyond the process, and nothing of tokens or secrets is logged.
 
 mod address;
@@ -9,6 +10,7 @@ mod command;
 mod partner;
 mod settings;
 mod token;
+mod witness;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -121,7 +123,7 @@ impl Egress {
         }
         let answer = self.inside.egress_settings(id).await.map_err(Box::new)?;
         let settings = Settings::read(answer, self.clients.addresses())?;
-        let client = self.clients.of(&settings)?;
+        let client = self.clients.of(settings.roots.clone())?;
         let places = self.config.concurrency_per_partner.get().into();
         let partner = Arc::new(Partner::new(settings, client, places));
         *held = Some(partner.clone());

@@ -73,10 +73,7 @@ impl Settings {
         let partner = answer.partner.ok_or(SettingsFault::Missing("partner"))?;
         let token_url = https("token_url", &partner.token_url, addresses)?;
         let api_base = https("api_base", &partner.api_base, addresses)?;
-        let roots = match partner.ca_pem.trim() {
-            "" => None,
-            pem => Some(Arc::new(read_roots(pem)?)),
-        };
+        let roots = own_roots(&partner.ca_pem)?;
         Ok(Self {
             version: partner.settings_version,
             token_url,
@@ -121,7 +118,11 @@ impl Settings {
     }
 }
 
-fn https(name: &'static str, text: &str, addresses: Addresses) -> Result<Url, SettingsFault> {
+pub(super) fn https(
+    name: &'static str,
+    text: &str,
+    addresses: Addresses,
+) -> Result<Url, SettingsFault> {
     let url = Url::parse(text).map_err(|_| SettingsFault::NotHttps(name))?;
     let plain = url.username().is_empty()
         && url.password().is_none()
@@ -159,6 +160,14 @@ fn credentials(
         client_id: found.client_id,
         client_secret: found.client_secret.into(),
     })
+}
+
+/// None for an empty text: the system's.
+pub(super) fn own_roots(pem: &str) -> Result<Option<Arc<RootCertStore>>, SettingsFault> {
+    match pem.trim() {
+        "" => Ok(None),
+        pem => Ok(Some(Arc::new(read_roots(pem)?))),
+    }
 }
 
 fn read_roots(pem: &str) -> Result<RootCertStore, SettingsFault> {

@@ -77,6 +77,15 @@ async fn open(State(partner): State<Arc<Partner>>, headers: HeaderMap, body: Str
     }
 }
 
+/// A witness that has seen seven entries.
+async fn witness(body: String) -> (StatusCode, &'static str) {
+    match body.split_once('\n') {
+        Some(("old 7", rest)) if rest.ends_with("\nthe note\n") => (StatusCode::OK, "a line\n"),
+        Some(("old 7", _)) => (StatusCode::UNPROCESSABLE_ENTITY, ""),
+        _ => (StatusCode::CONFLICT, "7\n"),
+    }
+}
+
 /// Settings as access-svc would give them.
 struct Registry {
     port: u16,
@@ -132,6 +141,7 @@ async fn world(
     let router = Router::new()
         .route("/token", post(token))
         .route("/v1/doors/{id}/open", post(open))
+        .route("/witness/add-checkpoint", post(witness))
         .with_state(partner.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -470,5 +480,38 @@ impl Inside for Registry {
         _: RecordCommandResultsRequest,
     ) -> Result<RecordCommandResultsResponse, Status> {
         Err(Status::unimplemented("not asked here"))
+    }
+}
+
+#[tokio::test]
+async fn a_witness_is_asked_and_its_answer_told() {
+    use propdev_proto::gateway::{AddCheckpointRequest, add_checkpoint_response::Outcome};
+    let world = world(false, |_, _| Reply::Status(204)).await;
+    let request = |path: &str, old_size, note: &str| AddCheckpointRequest {
+        url: format!("https://localhost:{}{path}", world.registry.port),
+        ca_pem: world.registry.ca.clone(),
+        old_size,
+        consistency: vec![vec![1; 32]],
+        checkpoint: note.into(),
+    };
+    let ask = async |request: AddCheckpointRequest| {
+        let answer = world.egress.add_checkpoint(&request).await;
+        answer.expect("an answer")
+    };
+    let answer = ask(request("/witness", 0, "the note\n")).await;
+    assert_eq!(answer.outcome(), Outcome::Conflict);
+    assert_eq!((answer.known_size, answer.status), (7, 409));
+    let answer = ask(request("/witness/", 7, "the note\n")).await;
+    assert_eq!(answer.outcome(), Outcome::Accepted);
+    assert_eq!(answer.signatures, "a line\n");
+    let answer = ask(request("/witness", 7, "another note\n")).await;
+    assert_eq!((answer.outcome(), answer.status), (Outcome::Refused, 422));
+    let mut strange = request("/witness", 7, "the note\n");
+    strange.ca_pem.clear();
+    assert_eq!(ask(strange).await.outcome(), Outcome::Unreachable);
+    for url in ["http://localhost/witness", "https://u@localhost", "x"] {
+        let mut plain = request("/witness", 7, "the note\n");
+        plain.url = url.into();
+        assert!(world.egress.add_checkpoint(&plain).await.is_err(), "{url}");
     }
 }

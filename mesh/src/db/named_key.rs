@@ -2,7 +2,10 @@
 //! wrapped by the keyring, one row a name, made at first start. Replicas that
 //! start together agree on the row that was written first.
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
+    QueryFilter, QueryOrder,
+};
 use sea_orm_migration::{
     prelude::{Iden, SchemaManager, Table, TableCreateStatement, sea_query},
     schema,
@@ -69,6 +72,22 @@ pub async fn wrapped(db: &impl ConnectionTrait, name: &str) -> Result<Option<Wra
         epoch: row.epoch,
         sealed: row.sealed,
     }))
+}
+
+/// The names that begin so, in their order.
+pub async fn names(db: &impl ConnectionTrait, prefix: &str) -> Result<Vec<String>, DbErr> {
+    let rows = entity::Entity::find()
+        .filter(entity::Column::Name.starts_with(prefix))
+        .order_by_asc(entity::Column::Name)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// Destroys a key: what it sealed opens for nobody any more.
+pub async fn destroy(db: &impl ConnectionTrait, name: &str) -> Result<(), DbErr> {
+    entity::Entity::delete_by_id(name).exec(db).await?;
+    Ok(())
 }
 
 /// The key of that name, made if there is none.

@@ -126,12 +126,12 @@ where
                 Ok(caller) => caller,
                 Err(status) => return Ok(status.into_http()),
             };
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(caller.clone());
             let Ok(_place) = shared.places.try_acquire() else {
                 return Ok(Status::resource_exhausted("too many calls at once").into_http());
             };
             let budget = shared.budget(&path, &request);
-            let context = CallContext::new(budget, request_id);
+            let context = CallContext::new(budget, request_id).made_by(caller);
             let work = AssertUnwindSafe(context.scope(inner.call(request))).catch_unwind();
             let response = match tokio::time::timeout(budget, work).await {
                 Ok(Ok(result)) => result?,

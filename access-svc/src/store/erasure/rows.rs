@@ -58,7 +58,7 @@ pub(super) async fn find(
     row.map(Erasure::try_from).transpose()
 }
 
-async fn found(txn: &impl ConnectionTrait, resident: Uuid) -> Result<Erasure, Error> {
+pub(super) async fn found(txn: &impl ConnectionTrait, resident: Uuid) -> Result<Erasure, Error> {
     find(txn, resident)
         .await?
         .ok_or(Error::NotFound(Noun::Erasure))
@@ -118,23 +118,23 @@ pub(super) async fn forget_subject(
     Ok(())
 }
 
-/// The first word that the biometric store's part is final.
+/// The first word that the biometric store's part is final; whether it is.
 pub(super) async fn confirm(
     txn: &impl ConnectionTrait,
     resident: Uuid,
     final_at: Option<Timestamp>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     use erasure::{Column, Entity};
     let Some(at) = final_at else {
-        return Ok(());
+        return Ok(false);
     };
-    Entity::update_many()
+    let confirmed = Entity::update_many()
         .col_expr(Column::BiometricFinalAt, Expr::val(to_micros(at)))
         .filter(Column::ResidentId.eq(resident))
         .filter(Column::BiometricFinalAt.is_null())
         .exec(txn)
         .await?;
-    Ok(())
+    Ok(confirmed.rows_affected > 0)
 }
 
 /// Adds to what was counted. For whoever has taken a step, and so holds the

@@ -9,8 +9,8 @@ use crate::{
     },
     error::Noun,
     store::{
-        NewHolding, Resident, StoredGrant, StoredSubscription,
-        testing::{Place, key_of, now, place, plate},
+        NewHolding, Resident, Sealer, StoredGrant, StoredSubscription,
+        testing::{Place, act, key_of, now, place, plate},
     },
 };
 
@@ -80,9 +80,12 @@ impl Place {
         let key = key.expect("a key");
         let event = self.event(partner);
         let id = event.id;
-        let holder = Some((resident.id, &key));
-        let new = self.store.new_event(event, &told(), holder).expect("one");
-        self.store.insert_events(vec![new]).await.expect("stored");
+        let sealer = Sealer::Resident(&key);
+        let new = self
+            .store
+            .new_event(event, &told(), Some(resident.id), sealer);
+        let stored = self.store.insert_events(vec![new.expect("one")]).await;
+        stored.expect("stored");
         id
     }
 
@@ -113,7 +116,7 @@ async fn a_step_is_taken_once_and_in_its_order() {
         let id = resident.id;
         let erased = place
             .store
-            .biometrics_erased(id, templates, Some(receipt(jws)), None);
+            .biometrics_erased(id, templates, Some(receipt(jws)), None, now());
         erased.await.expect("told");
     }
     for epoch in [1, 2] {
@@ -151,7 +154,9 @@ async fn what_events_knew_of_a_person_goes_and_the_pseudonym_stays() {
     let others = place.use_key(&other, partner).await;
     let before = place.event_row(id).await;
     place.begin(&resident).await;
-    let erased = place.store.biometrics_erased(resident.id, 0, None, None);
+    let erased = place
+        .store
+        .biometrics_erased(resident.id, 0, None, None, now());
     erased.await.expect("told");
     place.take_all(&resident, 1).await;
     assert_eq!(place.erasure_of(&resident).await.counts.events, 1);
@@ -177,7 +182,7 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
     };
     let vehicle = NewHolding::Vehicle(plate());
     let held = store
-        .insert_holding(resident.id, &key, vehicle, now())
+        .insert_holding(resident.id, &key, vehicle, now(), act())
         .await;
     absent(held.map(drop));
     let grant = StoredGrant {
@@ -187,7 +192,7 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
         windows: vec![],
         ends_at: None,
     };
-    absent(store.insert_grant(grant, 0).await);
+    absent(store.insert_grant(grant, 0, act()).await);
     let subscription = StoredSubscription {
         resident: resident.id,
         site: Uuid::new_v4(),
@@ -197,7 +202,7 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
             grace_days: 0,
         },
     };
-    absent(store.put_subscription(subscription).await);
+    absent(store.put_subscription(subscription, act()).await);
 
     let pseudonym = ("p".to_owned(), partner, resident.id);
     let remembered = store.remember_pseudonyms(vec![pseudonym]).await;
@@ -207,7 +212,7 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
 
     let event = place.event(partner);
     let id = event.id;
-    let new = store.new_event(event, &told(), Some((resident.id, &key)));
+    let new = store.new_event(event, &told(), Some(resident.id), Sealer::Resident(&key));
     let stored = store.insert_events(vec![new.expect("one")]).await;
     assert_eq!(stored.expect("stored"), 1);
     let row = place.event_row(id).await;
@@ -222,15 +227,21 @@ async fn an_ended_epoch_makes_its_own_erasures_final() {
     for epoch in [1, 2] {
         let resident = place.resident().await;
         place.begin(&resident).await;
-        let erased = place.store.biometrics_erased(resident.id, 1, None, None);
+        let erased = place
+            .store
+            .biometrics_erased(resident.id, 1, None, None, now());
         erased.await.expect("told");
         place.take_all(&resident, epoch).await;
         let number = u64::try_from(epoch).expect("a number");
-        let written = place.store.erasure_in_ledger(resident.id, number).await;
-        written.expect("written");
-        let own = place
+        let written = place
             .store
-            .erasure_receipted(resident.id, Step::Receipt, receipt("own"), None);
+            .erasure_in_ledger(resident.id, number, now())
+            .await;
+        written.expect("written");
+        let own =
+            place
+                .store
+                .erasure_receipted(resident.id, Step::Receipt, receipt("own"), None, now());
         own.await.expect("receipted");
         residents.push(resident);
     }
@@ -250,6 +261,7 @@ async fn an_ended_epoch_makes_its_own_erasures_final() {
         Step::Final,
         receipt("last"),
         first.final_at,
+        now(),
     );
     last.await.expect("receipted");
     assert_eq!(place.erasure_of(&residents[0]).await.step, Step::Final);
