@@ -123,15 +123,10 @@ impl Output {
         json: impl FnOnce() -> Result<Value, Failure>,
         text: impl FnOnce() -> String,
     ) -> Result<bool, Failure> {
-        let text = match self.format {
+        line(&match self.format {
             Format::Json => json()?.to_string(),
             Format::Table => harmless(&text()),
-        };
-        match writeln!(io::stdout().lock(), "{text}") {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Failure::Local(format!("stdout: {error}"))),
-            Ok(()) => Ok(true),
-        }
+        })
     }
 }
 

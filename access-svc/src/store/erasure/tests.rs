@@ -5,6 +5,7 @@ use crate::{
     domain::{
         decision::Subscription,
         device::DeviceKind,
+        entry::Link,
         event::{CredentialKind, CredentialOpening, Event},
     },
     error::Noun,
@@ -165,6 +166,61 @@ async fn what_events_knew_of_a_person_goes_and_the_pseudonym_stays() {
     assert!(after.sealed.is_empty());
     assert_eq!(after.dedupe, id.as_bytes());
     assert_eq!(place.event_row(others).await.resident_id, Some(other.id));
+}
+
+#[tokio::test]
+async fn each_step_is_told_and_with_the_columns_the_logs_links_go() {
+    use entity::audit_entry::{Column, Entity, Model};
+    let place = place().await;
+    let resident = place.resident().await;
+    let key = place.store.resident_key(resident.id).await.expect("asked");
+    let key = key.expect("a key");
+    let told = Telling {
+        who: Some(resident.audit_pseudonym),
+        ..act()
+    };
+    let link = Link::plate(&plate());
+    let told = place
+        .store
+        .new_entry(told, Some((&link, Sealer::Resident(&key))))
+        .expect("an entry");
+    let stored: Result<(), Error> = place
+        .db
+        .writer
+        .write(move |txn| async move { Ok(log::insert(txn, vec![told]).await?) }.boxed())
+        .await;
+    stored.expect("stored");
+    let entries = async || -> Vec<Model> {
+        Entity::find()
+            .filter(Column::AuditPseudonym.eq(resident.audit_pseudonym))
+            .all(&place.db.read)
+            .await
+            .expect("entries")
+    };
+    place.begin(&resident).await;
+    let erased = place
+        .store
+        .biometrics_erased(resident.id, 0, None, None, now());
+    erased.await.expect("told");
+    let before = entries().await;
+    assert_eq!(before.iter().filter(|row| row.sealed.is_some()).count(), 1);
+
+    place.take_all(&resident, 1).await;
+    let after = entries().await;
+    assert!(after.iter().all(|row| row.sealed.is_none()));
+    let mut codes: Vec<&str> = after.iter().map(|row| row.code.as_str()).collect();
+    codes.sort_unstable();
+    let expected = [
+        "begun",
+        "biometrics_erased",
+        "credentials_erased",
+        "done",
+        "finished",
+        "key_destroyed",
+        "tokens_erased",
+        "vehicles_erased",
+    ];
+    assert_eq!(codes, expected);
 }
 
 /// By whoever had read the resident before.
