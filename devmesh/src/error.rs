@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("a mesh is running in {} already: stop it first, or use it", .0.display())]
+    Running(std::path::PathBuf),
     #[error("{path}: {source}")]
     File {
         path: PathBuf,

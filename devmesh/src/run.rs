@@ -22,12 +22,15 @@ pub(crate) const ENV_FILE: &str = "mesh.env";
 pub(crate) const ESTATE_FILE: &str = "estate.json";
 /// The folder of the running mesh, made anew at each start.
 pub(crate) const RUN: &str = "run";
+const LOCK_FILE: &str = "lock";
 const FLOWS: &str = include_str!("flows.sh");
 
 pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
     let shutdown = mesh::shutdown::on_signals()?;
     fs::create_dir_all(folder).map_err(file(folder))?;
     let folder = folder.canonicalize().map_err(file(folder))?;
+    // Held until the program ends, however it ends.
+    let _alone = lock(&folder)?;
     let env_file = folder.join(ENV_FILE);
     let root = folder.join(RUN);
     // First of all: nobody shall take an old mesh's addresses for this one's.
@@ -56,6 +59,17 @@ pub(crate) async fn run(folder: &Path, port: u16) -> Result<(), Error> {
     remove(fs::remove_file(&env_file), &env_file)?;
     processes.stop().await?;
     result
+}
+
+/// One mesh a folder: a second one would take the first one's files away.
+fn lock(folder: &Path) -> Result<fs::File, Error> {
+    let path = folder.join(LOCK_FILE);
+    let lock = fs::File::create(&path).map_err(file(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Running(folder.to_owned())),
+        Err(fs::TryLockError::Error(source)) => Err(file(&path)(source)),
+    }
 }
 
 fn remove(result: std::io::Result<()>, path: &Path) -> Result<(), Error> {

@@ -36,6 +36,7 @@ pub fn load<C: DeserializeOwned>(file: &Path) -> Result<C, ConfigError> {
         .merge(
             Env::prefixed("PROPDEV_")
                 .ignore(&[fault::VARIABLE_SUFFIX])
+                .map(|key| with_hyphens(key.as_str()).into())
                 .split("__"),
         )
         .extract()
@@ -43,6 +44,17 @@ pub fn load<C: DeserializeOwned>(file: &Path) -> Result<C, ConfigError> {
             let faults: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
             ConfigError::Invalid(faults.join("; "))
         })
+}
+
+/// Shells export no name with a hyphen: `PEERS__AUTH_SVC__…` is the service too.
+fn with_hyphens(key: &str) -> String {
+    let parts: Vec<&str> = key.split("__").collect();
+    match parts[..] {
+        [section, service, key] if section.eq_ignore_ascii_case("peers") => {
+            format!("{section}__{}__{key}", service.replace('_', "-"))
+        }
+        _ => key.to_owned(),
+    }
 }
 
 /// `[server]`: the mTLS gRPC listener.
@@ -281,6 +293,19 @@ mod tests {
         );
         assert!(!wrapped.managed);
         assert_eq!(wrapped.transit.expect("Transit").mount, "transit");
+    }
+
+    #[test]
+    fn a_peers_name_may_be_written_as_shells_can() {
+        assert_eq!(
+            with_hyphens("PEERS__AUTH_SVC__ENDPOINT"),
+            "PEERS__AUTH-SVC__ENDPOINT"
+        );
+        assert_eq!(
+            with_hyphens("PEERS__AUTH-SVC__ENDPOINT"),
+            "PEERS__AUTH-SVC__ENDPOINT"
+        );
+        assert_eq!(with_hyphens("TLS__TRUST_DOMAIN"), "TLS__TRUST_DOMAIN");
     }
 
     #[test]

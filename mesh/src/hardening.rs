@@ -4,6 +4,7 @@
 use nix::sys::{
     mman::{MlockAllFlags, mlockall},
     prctl, resource,
+    stat::{Mode, umask},
 };
 
 /// No core dumps, no `ptrace` by peers of the same user. Built with the feature
@@ -14,6 +15,12 @@ pub fn no_dumps() -> Result<(), nix::Error> {
     }
     resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)
+}
+
+/// Files that the process makes are its own: others neither read nor write
+/// them.
+pub fn private_files() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// `CAP_IPC_LOCK`, of capabilities(7).

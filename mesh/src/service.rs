@@ -96,6 +96,7 @@ where
     }
     // With fewer it serves fewer.
     let _ = hardening::all_descriptors();
+    hardening::private_files();
     let locked = hardening::lock_memory();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -9,8 +9,9 @@ use crate::{
     commands::{
         audit::Audit, backup::Backup, client::Client, credential::Credential, dev::Dev,
         device::Device, doctor::Doctor, erasure::Erasure, event::Event, grant::Grant,
-        holding::Holding, keys::Keys, opening::Opening, partner::Partner, payment::Payment,
-        resident::Resident, signing_key::SigningKey, site::Site, status::Status, vehicle::Vehicle,
+        holding::Holding, keys::Keys, model::Model, opening::Opening, partner::Partner,
+        payment::Payment, resident::Resident, signing_key::SigningKey, site::Site, status::Status,
+        vehicle::Vehicle,
     },
     connection::Session,
     error::Failure,
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     /// Keys that sign access tokens
     #[command(subcommand)]
     SigningKey(SigningKey),
+    /// Embedding models, their templates and their secret rotations
+    #[command(subcommand)]
+    Model(Model),
     /// Residential complexes
     #[command(subcommand)]
     Site(Site),
@@ -161,6 +165,7 @@ impl Command {
             Self::Opening(opening) => opening.run(session).await,
             Self::Event(event) => event.run(session).await,
             Self::Audit(audit) => audit.run(session).await,
+            Self::Model(model) => model.run(session).await,
             Self::Keys(keys) => keys.run(session).await,
             Self::Backup(backup) => backup.run(session).await,
             Self::Erasure(erasure) => erasure.run(session).await,

@@ -11,6 +11,7 @@ use propdev_proto::{
         RenewRotationRequest, biometric_service_client::BiometricServiceClient,
         identify_response::Outcome,
     },
+    mesh::{CreateBackupRequest, RestoreBackupRequest},
 };
 use sea_orm::ConnectionTrait;
 use tonic::{Code, Status};
@@ -23,6 +24,7 @@ on_both_databases!(
     a_renewed_rotation_knows_the_same_people,
     damaged_rows_are_left_out_and_counted,
     models_are_forgotten_once_nobody_serves_them,
+    a_restored_store_knows_all_but_the_erased,
 );
 
 /// biometric-svc as auth-svc asks it, at the addresses of the layout.
@@ -136,6 +138,37 @@ async fn damaged_rows_are_left_out_and_counted(mut mesh: Mesh) {
     let status = status.expect("a status").into_inner();
     assert_eq!(status.corrupt_rows, 1);
     assert!(status.templates >= 2, "{status:?}");
+}
+
+async fn a_restored_store_knows_all_but_the_erased(mut mesh: Mesh) {
+    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
+    let mut custody = privacy.custody(BIOMETRIC);
+    let taken = custody.create_backup(CreateBackupRequest {}).await;
+    let backup = taken.expect("taken").into_inner().backup.expect("a backup");
+    let request = EraseResidentRequest {
+        resident_id: mesh.estate.leaver.resident_id.clone(),
+        ..EraseResidentRequest::default()
+    };
+    let erased = privacy.residents().erase_resident(request).await;
+    erased.expect("erased");
+
+    mesh.stop(BIOMETRIC).await;
+    mesh.empty_store(BIOMETRIC);
+    mesh.restart(BIOMETRIC).await;
+    let (layout, site) = (mesh.layout.clone(), mesh.estate.site_id.clone());
+    let who = async |probe: Vec<f32>| {
+        let found = identify(&layout, &site, &probe).await.expect("an answer");
+        found.outcome()
+    };
+    let (resident, leaver) = (mesh.estate.resident.clone(), mesh.estate.leaver.clone());
+    assert_eq!(who(resident.probe()).await, Outcome::Nobody);
+    let path = backup.path;
+    let restored = custody.restore_backup(RestoreBackupRequest { path }).await;
+    restored.expect("restored");
+    mesh.stop(BIOMETRIC).await;
+    mesh.restart(BIOMETRIC).await;
+    assert_eq!(who(resident.probe()).await, Outcome::Match);
+    assert_eq!(who(leaver.probe()).await, Outcome::Nobody);
 }
 
 async fn models_are_forgotten_once_nobody_serves_them(mut mesh: Mesh) {

@@ -12,6 +12,7 @@ pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod holding;
 pub(crate) mod keys;
+pub(crate) mod model;
 pub(crate) mod opening;
 pub(crate) mod partner;
 pub(crate) mod payment;
