@@ -105,6 +105,9 @@ impl App {
         let Some(newest) = store.newest_checkpoint().await? else {
             return Ok(());
         };
+        // Of a backup that was put into the store until the process starts over.
+        let ours = self.parts.log.verifier.open(&newest.note);
+        ours.map_err(|_| Error::BrokenLog)?;
         let now = self.parts.clock.now();
         let every = SignedDuration::from_secs(i64::from(settings.publish_every_s));
         let told: HashMap<String, Place> = store.places().await?.into_iter().collect();
