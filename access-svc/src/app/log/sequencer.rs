@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::shutdown::Shutdown;
 use opentelemetry::global;
 
-use super::{super::App, claim::Claim};
+use super::claim::Claim;
 use crate::{
+    app::App,
     error::Error,
     store::{Batch, Checkpoint},
 };
