@@ -79,11 +79,13 @@ impl App {
         if !wanted || !claim.holds(now).await? {
             return Ok(());
         }
+        self.number_all().await?;
         if retain {
             self.retain(now).await?;
             *retain_at = Some(now + RETAIN_EVERY);
+            self.number_all().await?;
         }
-        self.number_all().await
+        Ok(())
     }
 
     async fn number_all(&self) -> Result<(), Error> {
