@@ -123,7 +123,15 @@ impl Layout {
             root: root.to_owned(),
             addresses,
         };
-        for folder in ["data", "keys", "config", "logs", "backups", "ledgers", CHECKPOINTS] {
+        for folder in [
+            "data",
+            "keys",
+            "config",
+            "logs",
+            "backups",
+            "ledgers",
+            CHECKPOINTS,
+        ] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::file(path))?;
         }

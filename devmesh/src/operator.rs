@@ -5,9 +5,9 @@ use propdev_proto::{
     access::{
         audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
         device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
-        event_service_client::EventServiceClient,
-        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
-        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
+        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
+        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
+        partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },

@@ -373,6 +373,7 @@ async fn a_link_goes_with_its_resident(mesh: Mesh) {
 
     let request = EraseResidentRequest {
         resident_id: resident.clone(),
+        ..EraseResidentRequest::default()
     };
     let mut residents = operator(&mesh, "privacy").residents();
     residents.erase_resident(request).await.expect("erased");
