@@ -9,7 +9,10 @@ mod error;
 mod grpc;
 mod store;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use audit_log::{CheckpointError, LogKey};
 use config::OutOfBounds;
@@ -27,6 +30,9 @@ use mesh::{
 use tokio::net::TcpListener;
 
 pub const SERVICE: &str = "access-svc";
+
+/// What has not got its number by then gets it at the next start.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Pseudonyms whose row need not be looked for again.
 const REMEMBERED_PSEUDONYMS: u64 = 200_000;
@@ -157,6 +163,6 @@ pub async fn run(
     // The last minute's is told before the process ends.
     let _ = summing_up.await;
     let _ = tokio::join!(keeping_log, telling);
-    app.close_log().await;
+    let _ = tokio::time::timeout(CLOSE_WITHIN, app.close_log()).await;
     Ok(())
 }

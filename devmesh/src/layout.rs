@@ -22,6 +22,9 @@ pub const ERASING: [&str; 2] = ["access-svc", "biometric-svc"];
 pub const SERVICES: [&str; 4] = ["auth-svc", "access-svc", "biometric-svc", "edge-rest"];
 pub const ROLES: [&str; 3] = ["viewer", "operator", "privacy"];
 
+/// Where the audit log's checkpoints go.
+const CHECKPOINTS: &str = "checkpoints";
+
 /// The addresses of a mesh, all on the loopback.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
@@ -120,7 +123,15 @@ impl Layout {
             root: root.to_owned(),
             addresses,
         };
-        for folder in ["data", "keys", "config", "logs", "backups", "ledgers"] {
+        for folder in [
+            "data",
+            "keys",
+            "config",
+            "logs",
+            "backups",
+            "ledgers",
+            CHECKPOINTS,
+        ] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::file(path))?;
         }
@@ -162,6 +173,11 @@ impl Layout {
     pub fn ledger_file(&self, service: &str) -> PathBuf {
         let name = format!("{service}.erasures.jsonl");
         self.root.join("ledgers").join(name)
+    }
+
+    /// The audit log's checkpoints, as outsiders find them.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join(CHECKPOINTS)
     }
 
     pub fn operator_folder(&self, role: &str) -> PathBuf {
@@ -277,6 +293,12 @@ impl Layout {
             let url = self.edge_url();
             text.push_str(&format!(
                 "[tokens]\nissuer = \"{url}\"\naudience = \"{url}\"\n"
+            ));
+        }
+        if service == "access-svc" {
+            let folder = self.checkpoints();
+            text.push_str(&format!(
+                "[audit]\nfolders = [{folder:?}]\npublish_every_s = 0\n"
             ));
         }
         text

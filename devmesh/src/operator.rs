@@ -3,10 +3,11 @@
 use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
-        audit_service_client::AuditServiceClient, device_service_client::DeviceServiceClient,
-        erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
-        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
-        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
+        audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
+        device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
+        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
+        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
+        partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -70,6 +71,10 @@ impl Operator {
 
     pub fn audit(&self) -> AuditServiceClient<MeshChannel> {
         AuditServiceClient::new(self.access.clone())
+    }
+
+    pub fn audit_log(&self) -> AuditLogServiceClient<MeshChannel> {
+        AuditLogServiceClient::new(self.access.clone())
     }
 
     pub fn partners(&self) -> PartnerServiceClient<MeshChannel> {

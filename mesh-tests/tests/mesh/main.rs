@@ -1,6 +1,8 @@
 //! The whole mesh over real mTLS and HTTPS.
 
 mod assertions;
+mod audit_log;
+mod audit_tampering;
 mod bad_input;
 mod causes;
 mod client_secrets;
@@ -35,9 +37,9 @@ mod token_audit;
 mod transport;
 mod webhooks;
 
-use std::time::Duration;
+use std::{process::Output, time::Duration};
 
-use devmesh::layout::Layout;
+use devmesh::{layout::Layout, processes::built_binaries};
 use sea_orm::{Database as Connection, DatabaseConnection};
 
 /// A service's own database, to look into and to disturb.
@@ -47,6 +49,25 @@ async fn database(layout: &Layout, service: &str) -> DatabaseConnection {
     let section = text.split("[database]").nth(1).expect("its section");
     let url = section.split('"').nth(1).expect("a URL");
     Connection::connect(url).await.expect("the database")
+}
+
+/// propctl as built, with an operator's settings of this mesh.
+fn propctl_command(layout: &Layout, role: &str, arguments: &[&str]) -> tokio::process::Command {
+    let program = built_binaries()
+        .expect("a folder of programs")
+        .join("propctl");
+    let mut command = tokio::process::Command::new(program);
+    command
+        .env_clear()
+        .arg("--config")
+        .arg(layout.config_file(&format!("propctl-{role}")))
+        .args(arguments);
+    command
+}
+
+async fn propctl(layout: &Layout, role: &str, arguments: &[&str]) -> Output {
+    let output = propctl_command(layout, role, arguments).output().await;
+    output.expect("propctl, which make test builds first")
 }
 
 /// Waits for what comes by itself, however long the machine takes for it.

@@ -1,5 +1,6 @@
 //! Checkpoints on their way out of the house: to folders, where an outsider
-//! finds them, and to witnesses. One that does not follow from what is there is not put over it.
+//! finds them, and to witnesses. One that does not follow from what is there is
+//! not put over it.
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,9 @@ use mesh::shutdown::Shutdown;
 use opentelemetry::global;
 use tokio::{fs, io::AsyncWriteExt};
 
-use super::{super::App, claim::Claim};
+use super::claim::Claim;
 use crate::{
+    app::App,
     config::WitnessConfig,
     error::Error,
     store::{Checkpoint, Place},

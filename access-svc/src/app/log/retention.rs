@@ -6,8 +6,7 @@ use audit_log::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::App;
-use crate::{domain::entry, error::Error};
+use crate::{app::App, domain::entry, error::Error};
 
 /// Entries destroyed in one commit.
 const TOGETHER: u64 = 1_000;

@@ -9,8 +9,8 @@ use audit_log::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::super::App;
 use crate::{
+    app::App,
     domain::entry::{self, Link},
     error::{Error, Noun},
     store::{Checkpoint, EntryFilter, Page, Place, StoredEntry},

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::shutdown::Shutdown;
 use opentelemetry::global;
 
-use super::{super::App, claim::Claim};
+use super::claim::Claim;
 use crate::{
+    app::App,
     error::Error,
     store::{Batch, Checkpoint},
 };
@@ -84,11 +85,13 @@ impl App {
         if !wanted || !claim.holds(now).await? {
             return Ok(());
         }
+        self.number_all().await?;
         if retain {
             self.retain(now).await?;
             *retain_at = Some(now + RETAIN_EVERY);
+            self.number_all().await?;
         }
-        self.number_all().await
+        Ok(())
     }
 
     async fn number_all(&self) -> Result<(), Error> {

@@ -4,8 +4,8 @@
 use audit_log::checkpoint::is_signature_line;
 use propdev_proto::gateway::AddCheckpointRequest;
 
-use super::{super::App, ToProve, outside::Untold};
-use crate::{clients::Witnessed, config::WitnessConfig, store::Checkpoint};
+use super::{ToProve, outside::Untold};
+use crate::{app::App, clients::Witnessed, config::WitnessConfig, store::Checkpoint};
 
 impl App {
     /// `known` is what the witness has surely seen.

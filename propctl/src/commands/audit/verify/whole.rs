@@ -11,11 +11,11 @@ use propdev_proto::access::{
 };
 use uuid::Uuid;
 
-use super::{
-    super::{LogClient, read_row},
-    open,
+use super::open;
+use crate::{
+    commands::audit::{LogClient, read_row},
+    error::Failure,
 };
-use crate::error::Failure;
 
 /// What an erasure or retention did is told by an entry that gets its number a
 /// moment later.
