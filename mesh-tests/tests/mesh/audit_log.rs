@@ -151,7 +151,7 @@ async fn all_flows_are_in_the_log_and_it_verifies(mesh: Mesh) {
             ("act", "vehicle_added"),
             ("act", "key_added"),
             ("act", "payment_set"),
-            ("act", "lockdown_set"),
+            ("act", "lockdown_on"),
         ],
     )
     .await;
@@ -167,7 +167,7 @@ async fn all_flows_are_in_the_log_and_it_verifies(mesh: Mesh) {
     assert_eq!(decision["means"], "face");
     assert_eq!(decision["checks"]["grant"], true);
     assert_eq!(decision["client"], json!(mesh.estate.client_id));
-    let lockdown = entries(&mesh, |request| request.code = "lockdown_set".into()).await;
+    let lockdown = entries(&mesh, |request| request.code = "lockdown_on".into()).await;
     assert_eq!(lockdown[0]["actor"], "operator/operator/dev");
 
     // Nothing is told twice, and nothing personal at all.
