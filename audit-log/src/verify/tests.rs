@@ -16,9 +16,9 @@ fn entry(number: u64) -> Entry {
     let at = "2026-11-24T06:00:00Z".parse().expect("a time");
     let who = Uuid::from_u128(u128::from(number % 5));
     Entry {
-        who: (number % 2 == 0).then_some(who),
+        who: number.is_multiple_of(2).then_some(who),
         device: Some(format!("door-{}", number % 3)),
-        sealed: (number % 3 == 0).then(|| digest(&link(number))),
+        sealed: number.is_multiple_of(3).then(|| digest(&link(number))),
         ..Entry::new(Kind::Decision, "granted", at)
     }
 }
