@@ -51,6 +51,10 @@ pub enum Error {
     NotFound(Noun),
     #[error("{0} exists already")]
     Exists(Noun),
+    #[error("{0} is in use")]
+    InUse(Noun),
+    #[error("it has changed since it was read")]
+    EtagMismatch,
     #[error("{service} refused: {message}")]
     Refused {
         service: &'static str,
@@ -96,10 +100,17 @@ pub enum Error {
 pub enum Noun {
     Partner,
     Site,
+    Building,
+    Entrance,
     Device,
+    DeviceGroup,
+    Household,
     Resident,
+    Guest,
+    Consent,
     Grant,
     Holding,
+    ExternalId,
     Opening,
     Command,
     Erasure,
@@ -111,10 +122,17 @@ impl Noun {
         match self {
             Self::Partner => "PARTNER",
             Self::Site => "SITE",
+            Self::Building => "BUILDING",
+            Self::Entrance => "ENTRANCE",
             Self::Device => "DEVICE",
+            Self::DeviceGroup => "DEVICE_GROUP",
+            Self::Household => "HOUSEHOLD",
             Self::Resident => "RESIDENT",
+            Self::Guest => "GUEST",
+            Self::Consent => "CONSENT",
             Self::Grant => "GRANT",
             Self::Holding => "HOLDING",
+            Self::ExternalId => "EXTERNAL_ID",
             Self::Opening => "OPENING",
             Self::Command => "COMMAND",
             Self::Erasure => "ERASURE",
@@ -125,7 +143,7 @@ impl Noun {
 
 impl std::fmt::Display for Noun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.name().to_lowercase())
+        f.write_str(&self.name().to_lowercase().replace('_', " "))
     }
 }
 
@@ -164,6 +182,11 @@ impl From<Error> for Status {
                 let reason = format!("{}_EXISTS", noun.name());
                 return status(Code::AlreadyExists, &reason, message);
             }
+            Error::InUse(noun) => {
+                let reason = format!("{}_IN_USE", noun.name());
+                return status(Code::FailedPrecondition, &reason, message);
+            }
+            Error::EtagMismatch => (Code::Aborted, "ETAG_MISMATCH"),
             Error::Refused { code, reason, .. } => return status(code, &reason, message),
             Error::ErasureUnfinished(pseudonym) => {
                 return status_with(

@@ -38,6 +38,22 @@ redacted!(
     crate::access::CreateResidentRequest,
     crate::access::AddCredentialRequest,
     crate::access::OpenLinkResponse,
+    crate::access::UpdateResidentRequest,
+    crate::access::AddVehicleRequest,
+    crate::access::Guest,
+    crate::access::CreateGuestRequest,
+    crate::access::Consent,
+    crate::access::RecordConsentRequest,
+    crate::access::EnrolFaceRequest,
+    crate::access::ExternalId,
+    crate::access::Holding,
+    crate::access::Grant,
+    crate::access::ResolveExternalIdsRequest,
+    crate::access::ImportRequest,
+    crate::access::ImportRow,
+    crate::access::ResidentRow,
+    crate::access::VehicleRow,
+    crate::access::CredentialRow,
 );
 
 #[cfg(test)]
@@ -58,7 +74,7 @@ mod tests {
         assert!(!format!("{face:?}").contains("109"));
         let resident = CreateResidentRequest {
             name: "Marked Name".into(),
-            site_ids: vec![],
+            ..CreateResidentRequest::default()
         };
         assert!(!format!("{resident:?}").contains("Marked"));
     }

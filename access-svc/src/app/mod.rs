@@ -2,17 +2,25 @@
 
 mod admission;
 mod audit;
+mod device;
 mod erasure;
 mod event;
 mod feed;
+mod grant;
+mod holding;
 mod housekeeping;
 mod log;
 mod opening;
+mod partner;
 mod passage;
 mod probes;
+mod reference;
 mod registry;
+mod resident;
 mod revocations;
+mod site;
 mod subject;
+mod subscription;
 mod verifier;
 
 use std::{
@@ -24,6 +32,7 @@ pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
+pub(crate) use grant::NewGrant;
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -33,7 +42,8 @@ use mesh::{
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
-pub(crate) use registry::{NewGrant, NewResident};
+pub(crate) use reference::By;
+pub(crate) use resident::NewResident;
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
 pub(crate) use verifier::Verifier;
 

@@ -1,13 +1,20 @@
 //! What several services translate alike.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use mesh::{Caller, clock::from_proto};
-use propdev_proto::access::DeviceKind as KindMessage;
+use propdev_proto::access::{DeviceKind as KindMessage, ExternalId as ExternalIdMessage};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{device::DeviceKind, token::Presented},
+    app::By,
+    domain::{
+        device::DeviceKind,
+        external_id::{ExternalId, ExternalIds},
+        token::Presented,
+    },
     error::Error,
     store::Page,
 };
@@ -18,6 +25,12 @@ pub(super) fn actor<T>(request: &tonic::Request<T>) -> String {
         .extensions()
         .get::<Caller>()
         .map_or_else(String::new, Caller::to_string)
+}
+
+/// Who calls, where a rule looks at it.
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Error> {
+    let caller = request.extensions().get::<Caller>();
+    caller.cloned().ok_or(Error::InsufficientScope)
 }
 
 pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
@@ -38,6 +51,32 @@ pub(super) fn optional_id(field: &'static str, text: &str) -> Result<Option<Uuid
         Ok(None)
     } else {
         id(field, text).map(Some)
+    }
+}
+
+pub(super) fn external_id(message: ExternalIdMessage) -> Result<ExternalId, Error> {
+    ExternalId::new(message.system, message.id)
+}
+
+pub(super) fn external_ids(map: HashMap<String, String>) -> Result<ExternalIds, Error> {
+    ExternalIds::new(map)
+}
+
+pub(super) fn external_ids_message(ids: ExternalIds) -> HashMap<String, String> {
+    ids.into_map().into_iter().collect()
+}
+
+/// By our id or by another system's, of which a request gives one.
+pub(super) fn by(
+    field: &'static str,
+    text: &str,
+    external_id: Option<ExternalIdMessage>,
+) -> Result<By, Error> {
+    match (text, external_id) {
+        ("", Some(message)) => Ok(By::ExternalId(self::external_id(message)?)),
+        ("", None) => Err(fault(field, "or external_id is required")),
+        (text, None) => Ok(By::Id(id(field, text)?)),
+        (_, Some(_)) => Err(fault(field, "and external_id exclude each other")),
     }
 }
 

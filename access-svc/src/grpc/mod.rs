@@ -8,8 +8,10 @@ mod event;
 mod grant;
 mod holding;
 mod log;
+mod mask;
 mod opening;
 mod partner;
+mod reference;
 mod resident;
 mod site;
 mod subject;
@@ -21,8 +23,9 @@ use propdev_proto::access::{
     device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
     holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
-    partner_service_server::PartnerServiceServer, resident_service_server::ResidentServiceServer,
-    site_service_server::SiteServiceServer, subject_service_server::SubjectServiceServer,
+    partner_service_server::PartnerServiceServer, reference_service_server::ReferenceServiceServer,
+    resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
+    subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
 };
 use tonic::service::Routes;
@@ -43,6 +46,7 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(AuditLogServiceServer::new(api.clone()))
         .add_service(SubjectServiceServer::new(api.clone()))
         .add_service(PartnerServiceServer::new(api.clone()))
+        .add_service(ReferenceServiceServer::new(api.clone()))
         .add_service(SiteServiceServer::new(api.clone()))
         .add_service(DeviceServiceServer::new(api.clone()))
         .add_service(ResidentServiceServer::new(api.clone()))

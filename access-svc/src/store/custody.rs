@@ -22,7 +22,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Sought, context, entity, holding::VALUE};
+use super::{Sought, context, entity, external_id, holding::VALUE};
 use crate::domain::event::HoldingKind;
 
 const PARTNERS: Wrapped<entity::partner::Entity> = Wrapped {
@@ -54,12 +54,14 @@ impl Custodian for Records {
     async fn references(&self) -> Result<BTreeMap<i64, u64>, CustodyError> {
         let db = &self.db.read;
         let mut sum = PARTNERS.references(db).await?;
-        let lookup_epoch = entity::holding::Column::LookupEpoch;
         for more in [
             RESIDENTS.references(db).await?,
-            count::<entity::holding::Entity>(db, lookup_epoch).await?,
+            count::<entity::holding::Entity>(db, entity::holding::Column::LookupEpoch).await?,
+            count::<entity::external_id::Entity>(db, entity::external_id::Column::LookupEpoch)
+                .await?,
         ] {
-            for (epoch, rows) in more {
+            // External ids of what is nobody's are of none.
+            for (epoch, rows) in more.into_iter().filter(|(epoch, _)| *epoch > 0) {
                 *sum.entry(epoch).or_default() += rows;
             }
         }
@@ -75,7 +77,8 @@ impl Custodian for Records {
                     let partners = PARTNERS.rewrap(txn, &keyring, limit).await?;
                     let residents = RESIDENTS.rewrap(txn, &keyring, limit).await?;
                     let holdings = rehash(txn, &keyring, limit).await?;
-                    Ok::<u64, CustodyError>(partners + residents + holdings)
+                    let external_ids = rehash_external_ids(txn, &keyring, limit).await?;
+                    Ok::<u64, CustodyError>(partners + residents + holdings + external_ids)
                 }
                 .boxed()
             })
@@ -91,13 +94,22 @@ impl Custodian for Records {
         vec![
             Box::new(table::<entity::partner::Entity>().with_keys(PARTNERS)),
             Box::new(table::<entity::site::Entity>()),
+            Box::new(table::<entity::building::Entity>()),
+            Box::new(table::<entity::entrance::Entity>()),
             Box::new(table::<entity::device::Entity>()),
+            Box::new(table::<entity::device_group::Entity>()),
+            Box::new(table::<entity::device_group_member::Entity>()),
+            Box::new(table::<entity::household::Entity>()),
+            Box::new(table::<entity::household_member::Entity>()),
             Box::new(table::<entity::resident::Entity>().with_keys(RESIDENTS)),
             Box::new(table::<entity::resident_site::Entity>()),
             Box::new(table::<entity::pseudonym::Entity>()),
             Box::new(table::<entity::grant::Entity>()),
             Box::new(table::<entity::holding::Entity>()),
             Box::new(table::<entity::subscription::Entity>()),
+            Box::new(table::<entity::consent::Entity>()),
+            Box::new(table::<entity::withdrawal::Entity>()),
+            Box::new(table::<entity::external_id::Entity>()),
             // Faces that nobody here has are remembered for a day, whoever
             // shows them to an empty store.
             Box::new(table::<entity::evidence::Entity>().made_at_start()),
@@ -155,7 +167,7 @@ async fn rehash(
     if rows.is_empty() {
         return Ok(0);
     }
-    let owners = owners(txn, &rows).await?;
+    let owners = owners(txn, rows.iter().map(|row| row.resident_id)).await?;
     let partners: Vec<Uuid> = entity::partner::Entity::find()
         .select_only()
         .column(entity::partner::Column::Id)
@@ -186,12 +198,54 @@ async fn rehash(
     Ok(moved)
 }
 
+/// The same for external ids that are somebody's.
+async fn rehash_external_ids(
+    txn: &impl ConnectionTrait,
+    keyring: &Keyring,
+    limit: u64,
+) -> Result<u64, CustodyError> {
+    use entity::external_id::{Column, Entity};
+    let current = keyring.current();
+    let rows = Entity::find()
+        .filter(Column::LookupEpoch.gt(0))
+        .filter(Column::LookupEpoch.lt(current.id))
+        .limit(limit)
+        .all(txn)
+        .await?;
+    let owners = owners(txn, rows.iter().filter_map(|row| row.owner)).await?;
+    let mut moved = 0;
+    for row in rows {
+        let owned = row.owner.and_then(|id| Some((id, owners.get(&id)?)));
+        let lookup = match owned {
+            // Its owner's key is destroyed and it is about to follow: it leads to nobody.
+            None => row.object_id.as_bytes().to_vec(),
+            Some((id, owner)) => match keyring.unwrap(owner, id.as_bytes()) {
+                Ok(key) => match external_id::open(&key, &row) {
+                    Ok(id) => external_id::hash_text(&current, row.noun, &row.system, &id),
+                    Err(_) => continue,
+                },
+                Err(KeyringError::Crypto(_)) => continue,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let update = Entity::update_many()
+            .col_expr(Column::Lookup, Expr::val(lookup))
+            .col_expr(Column::LookupEpoch, Expr::val(current.id))
+            .filter(Column::Noun.eq(row.noun))
+            .filter(Column::System.eq(row.system))
+            // Only what was read is replaced: another may have been faster.
+            .filter(Column::Lookup.eq(row.lookup));
+        moved += update.exec(txn).await?.rows_affected;
+    }
+    Ok(moved)
+}
+
 /// The residents' wrapped keys, by resident.
 async fn owners(
     txn: &impl ConnectionTrait,
-    rows: &[entity::holding::Model],
+    residents: impl Iterator<Item = Uuid>,
 ) -> Result<HashMap<Uuid, WrappedKey>, CustodyError> {
-    let ids: HashSet<Uuid> = rows.iter().map(|row| row.resident_id).collect();
+    let ids: HashSet<Uuid> = residents.collect();
     let residents = entity::resident::Entity::find()
         .filter(entity::resident::Column::Id.is_in(ids))
         .all(txn)

@@ -49,6 +49,29 @@ entity!(
         name: String,
         lockdown: bool,
         free_passage: bool,
+        version: i64,
+        created_at: i64,
+    }
+);
+
+entity!(
+    building, "buildings", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        site_id: Uuid,
+        name: String,
+        version: i64,
+        created_at: i64,
+    }
+);
+
+entity!(
+    entrance, "entrances", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        building_id: Uuid,
+        name: String,
+        version: i64,
         created_at: i64,
     }
 );
@@ -60,17 +83,62 @@ entity!(
         partner_id: Uuid,
         device_id: String,
         site_id: Uuid,
+        entrance_id: Option<Uuid>,
         kind: i16,
         name: String,
         time_zone: String,
         disabled: bool,
         lockdown: bool,
         free_passage: bool,
+        version: i64,
         created_at: i64,
     }
 );
 
 entity!(
+    device_group, "device_groups", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        site_id: Uuid,
+        name: String,
+        version: i64,
+        created_at: i64,
+    }
+);
+
+entity!(
+    device_group_member, "device_group_members", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        group_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        device_uid: Uuid,
+    }
+);
+
+entity!(
+    household, "households", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        site_id: Uuid,
+        building_id: Option<Uuid>,
+        unit: String,
+        version: i64,
+        created_at: i64,
+    }
+);
+
+entity!(
+    household_member, "household_members", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        household_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        resident_id: Uuid,
+    }
+);
+
+entity!(
+    /// A guest has a host and an end. `galleries_pending` until the biometric store knows where
+    /// the resident is recognised.
     resident, "residents", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
@@ -81,6 +149,10 @@ entity!(
         name_sealed: Vec<u8>,
         suspended: bool,
         erasing: bool,
+        host_household_id: Option<Uuid>,
+        guest_until: Option<i64>,
+        galleries_pending: bool,
+        version: i64,
         created_at: i64,
     }
 );
@@ -105,13 +177,17 @@ entity!(
 );
 
 entity!(
+    /// Of a resident or a household, on a device or a group: one of each pair is null.
     grant, "grants", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
-        resident_id: Uuid,
-        device_uid: Uuid,
+        resident_id: Option<Uuid>,
+        household_id: Option<Uuid>,
+        device_uid: Option<Uuid>,
+        group_id: Option<Uuid>,
         windows: String,
         ends_at: Option<i64>,
+        version: i64,
         created_at: i64,
     }
 );
@@ -130,19 +206,67 @@ entity!(
         sealed: Vec<u8>,
         held_from: i64,
         held_to: Option<i64>,
+        version: i64,
     }
 );
 
 entity!(
     subscription, "subscriptions", {
         #[sea_orm(primary_key, auto_increment = false)]
-        resident_id: Uuid,
+        household_id: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
         site_id: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
         kind: i16,
         paid_until: i64,
         grace_days: i32,
+        suspended: bool,
+        as_of: i64,
+        version: i64,
+    }
+);
+
+entity!(
+    /// `reference_sealed` is under the resident's key.
+    consent, "consents", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        resident_id: Uuid,
+        reference_sealed: Vec<u8>,
+        consented_at: i64,
+        withdrawal_id: Option<Uuid>,
+        created_at: i64,
+    }
+);
+
+entity!(
+    /// `subject_id` is there until the biometric store has erased it; `receipts` is a JSON array.
+    withdrawal, "withdrawals", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        resident_id: Uuid,
+        audit_pseudonym: Uuid,
+        subject_id: Option<Uuid>,
+        withdrawn_at: i64,
+        erased_at: Option<i64>,
+        receipts: String,
+    }
+);
+
+entity!(
+    /// Without an owner, `lookup` and `value` are the id itself and `lookup_epoch` is 0; else
+    /// its keyed hash, and the same under the owner's key.
+    external_id, "external_ids", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        noun: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        system: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        lookup: Vec<u8>,
+        object_id: Uuid,
+        owner: Option<Uuid>,
+        lookup_epoch: i64,
+        value: Vec<u8>,
     }
 );
 

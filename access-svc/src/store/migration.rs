@@ -4,6 +4,7 @@ mod custody;
 mod m0004_passage;
 mod m0005_feeds;
 mod m0007_audit_log;
+mod m0008_registry;
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_feeds::Feeds),
             Box::new(custody::Custody),
             Box::new(m0007_audit_log::AuditLog),
+            Box::new(m0008_registry::Registry),
         ]
     }
 }

@@ -153,6 +153,26 @@ impl Store {
         .transpose()
     }
 
+    /// Of those that there are, by resident.
+    pub(crate) async fn resident_keys(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, ResidentKey>, Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = entity::resident::Entity::find()
+            .filter(entity::resident::Column::Id.is_in(ids))
+            .all(&self.db.read)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+                Ok((row.id, ResidentKey(key)))
+            })
+            .collect()
+    }
+
     pub(crate) async fn resident_sites(&self, id: Uuid) -> Result<Vec<Uuid>, Error> {
         let rows = entity::resident_site::Entity::find()
             .filter(entity::resident_site::Column::ResidentId.eq(id))

@@ -1,0 +1,67 @@
+//! Partners and how we reach them.
+
+use audit_log::Entry;
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    domain::partner::{Credentials, Partner},
+    error::{Error, Noun},
+    store::Page,
+};
+
+impl App {
+    pub(crate) async fn create_partner(
+        &self,
+        partner: Partner,
+        intercom: Credentials,
+        barrier: Credentials,
+    ) -> Result<Partner, Error> {
+        let partner = partner.complete()?;
+        intercom.check("intercom")?;
+        barrier.check("barrier")?;
+        let telling = Entry {
+            partner: Some(partner.id),
+            ..self.act("partner_created")
+        };
+        self.parts
+            .store
+            .insert_partner(
+                partner.clone(),
+                intercom,
+                barrier,
+                self.now_micros(),
+                telling,
+            )
+            .await?;
+        Ok(partner)
+    }
+
+    pub(crate) async fn list_partners(&self, page: Page) -> Result<Vec<Partner>, Error> {
+        self.parts.store.list_partners(page).await
+    }
+
+    pub(crate) async fn probe_partner(&self, id: Uuid) -> Result<(String, String), Error> {
+        let partner = self.partner(id).await?;
+        self.parts.edge.probe(id, partner.settings_version).await
+    }
+
+    pub(super) async fn partner(&self, id: Uuid) -> Result<Partner, Error> {
+        self.parts
+            .store
+            .partner(id)
+            .await?
+            .ok_or(Error::NotFound(Noun::Partner))
+    }
+
+    pub(crate) async fn egress_settings(
+        &self,
+        id: Uuid,
+    ) -> Result<(Partner, Credentials, Credentials), Error> {
+        self.parts
+            .store
+            .egress_settings(id)
+            .await?
+            .ok_or(Error::NotFound(Noun::Partner))
+    }
+}
