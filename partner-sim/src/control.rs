@@ -43,7 +43,9 @@ async fn token_requests(State(app): State<App>) -> Json<Vec<TokenRequest>> {
 }
 
 async fn clear(State(app): State<App>) -> StatusCode {
-    app.shared.lock().commands.clear();
+    let mut state = app.shared.lock();
+    state.commands.clear();
+    state.accepted.clear();
     StatusCode::NO_CONTENT
 }
 

@@ -61,12 +61,12 @@ async fn open(
         let mut state = app.shared.lock();
         let partner = bearer(&state, &headers, kind, now);
         let mut command = describe(partner.as_deref(), kind, &device, &headers, body, now);
-        command.duplicate = command.command_id.is_some()
-            && state
-                .commands
-                .iter()
-                .any(|c| c.command_id == command.command_id && c.status == 202);
+        let id = command.command_id.as_ref();
+        command.duplicate = id.is_some_and(|id| state.accepted.contains(id));
         let status = judge(&mut state, partner.as_deref(), &command, &headers);
+        if let (Some(StatusCode::ACCEPTED), Some(id)) = (status, &command.command_id) {
+            state.accepted.insert(id.clone());
+        }
         command.status = status.map_or(0, |status| status.as_u16());
         state.commands.push(command);
         status
