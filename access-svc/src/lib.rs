@@ -27,6 +27,8 @@ use mesh::{
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
+#[cfg(feature = "bulk")]
+pub use store::bulk;
 use tokio::net::TcpListener;
 
 pub const SERVICE: &str = "access-svc";

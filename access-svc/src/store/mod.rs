@@ -1,6 +1,8 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+#[cfg(feature = "bulk")]
+pub mod bulk;
 mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
