@@ -26,8 +26,8 @@ use crate::{
 
 const SCOPE: &str = "barrier:open";
 const WARM_UP: Duration = Duration::from_secs(2);
-/// Connections an opening in flight that an open loop may need.
-const ROOM: usize = 4;
+/// Connections of an open loop for each of a closed one.
+const ROOM: usize = 2;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
