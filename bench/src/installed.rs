@@ -1,20 +1,29 @@
 //! Our services as they are installed, but for limits that would stop a
 //! benchmark.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use devmesh::{
     estate::{self, Estate},
     layout::{Addresses, Layout, SERVICES},
     processes::{Processes, built_binaries},
 };
-use http::StatusCode;
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use serde_json::Value;
 
 use crate::{
     error::{Error, other},
     load::{self, Target},
 };
+
+/// For what was started again to be dialled anew.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Installed {
     pub(crate) layout: Layout,
@@ -78,6 +87,28 @@ impl Installed {
         match answer["access_token"].as_str() {
             Some(token) if status == StatusCode::OK => Ok(token.to_owned()),
             _ => Err(other(format!("no token: {status}"))),
+        }
+    }
+
+    /// That such a request is answered as it should be: what is refused is soon
+    /// answered, and measures nothing.
+    pub(crate) async fn prove(
+        &self,
+        request: impl Fn() -> Request<Full<Bytes>>,
+        good: impl Fn(StatusCode, &Value) -> bool,
+    ) -> Result<(), Error> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (status, body) = load::once(&self.target, request()).await?;
+            let answer: Value = serde_json::from_slice(&body).map_err(other)?;
+            if good(status, &answer) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                let code = &answer["code"];
+                return Err(other(format!("nothing to measure: {status} {code}")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

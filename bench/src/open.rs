@@ -188,19 +188,12 @@ impl Registry {
             mesh,
             residents,
         };
-        registry.prove().await?;
+        let opening = opening(registry.mesh.token(SCOPE).await?, residents);
+        let opened = |status, answer: &Value| {
+            status == StatusCode::OK && answer["command"]["status"] == "delivered"
+        };
+        registry.mesh.prove(opening, opened).await?;
         Ok(registry)
-    }
-
-    /// That it opens: what is refused is soon answered.
-    async fn prove(&self) -> Result<(), Error> {
-        let opening = opening(self.mesh.token(SCOPE).await?, self.residents);
-        let (status, body) = load::once(&self.mesh.target, opening()).await?;
-        let answer: Value = serde_json::from_slice(&body).map_err(other)?;
-        if status == StatusCode::OK && answer["command"]["status"] == "delivered" {
-            return Ok(());
-        }
-        Err(other(format!("nothing opens: {status} {}", answer["code"])))
     }
 
     async fn closed(&self, shape: Shape) -> Result<Round, Error> {

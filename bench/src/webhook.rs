@@ -111,7 +111,9 @@ async fn on(database: Database, options: &Options, folder: &Path) -> Result<Valu
     population::fill(&mut mesh, options.residents).await?;
     let commits = Commits::open(&server, &mesh.layout.root.join("data")).await?;
     let log = Log(Operator::connect(&mesh.layout, "viewer")?);
-    prove(&mesh, options.residents).await?;
+    let two = told(mesh.token(SCOPE).await?, options.residents, Some(2));
+    let taken = |status, answer: &Value| status == StatusCode::ACCEPTED && answer["accepted"] == 2;
+    mesh.prove(two, taken).await?;
 
     let duration = Duration::from_secs(options.timed);
     let mut measured = Measured::default();
@@ -164,17 +166,6 @@ fn tell(name: &str, round: &Round, events: usize) {
         round.quantile_ms(0.99),
         round.failed,
     );
-}
-
-/// That events are taken, and none as a repeat.
-async fn prove(mesh: &Installed, residents: usize) -> Result<(), Error> {
-    let two = told(mesh.token(SCOPE).await?, residents, Some(2));
-    let (status, body) = load::once(&mesh.target, two()).await?;
-    let answer: Value = serde_json::from_slice(&body).map_err(other)?;
-    if status == StatusCode::ACCEPTED && answer["accepted"] == 2 {
-        return Ok(());
-    }
-    Err(other(format!("no event is taken: {status} {answer}")))
 }
 
 /// A call that nobody made before: one event, or so many in a batch. The client
