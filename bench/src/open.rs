@@ -189,7 +189,7 @@ impl Registry {
             residents,
         };
         let opening = opening(registry.mesh.token(SCOPE).await?, residents);
-        let opened = |status, answer: &Value| {
+        let opened = |status: StatusCode, answer: &Value| {
             status == StatusCode::OK && answer["command"]["status"] == "delivered"
         };
         registry.mesh.prove(opening, opened).await?;

@@ -112,7 +112,9 @@ async fn on(database: Database, options: &Options, folder: &Path) -> Result<Valu
     let commits = Commits::open(&server, &mesh.layout.root.join("data")).await?;
     let log = Log(Operator::connect(&mesh.layout, "viewer")?);
     let two = told(mesh.token(SCOPE).await?, options.residents, Some(2));
-    let taken = |status, answer: &Value| status == StatusCode::ACCEPTED && answer["accepted"] == 2;
+    let taken = |status: StatusCode, answer: &Value| {
+        status == StatusCode::ACCEPTED && answer["accepted"] == 2
+    };
     mesh.prove(two, taken).await?;
 
     let duration = Duration::from_secs(options.timed);
