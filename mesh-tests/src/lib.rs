@@ -9,12 +9,7 @@ mod outsider;
 mod partner;
 mod processes;
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 pub use assertion::ClientKey;
 pub use clock::ShiftedClock;
@@ -22,12 +17,12 @@ pub use collector::{Collector, Told};
 use devmesh::{
     estate::{self, Estate},
     layout::{Addresses, Layout, Sockets},
-    postgres::Postgres,
     sim::Sim,
 };
 use mesh::{service::Environment, shutdown::Shutdown};
 pub use outsider::{NO_MESSAGE, Outsider, issue_as};
 pub use partner::{Answer, Partner};
+use private_postgres::Postgres;
 pub use processes::ProcessMesh;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -58,10 +53,8 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// One server for all tests of a program.
 fn postgres() -> &'static Postgres {
-    static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| Postgres::start().expect("a private PostgreSQL server"))
+    Postgres::shared().expect("a private PostgreSQL server")
 }
 
 impl Mesh {
