@@ -136,6 +136,9 @@ pub async fn run(
     let serving = server.serve(listeners.server, routes, environment.shutdown.clone());
     let loading = async {
         app.load().await?;
+        // What has changed meanwhile: an index is not served that is older
+        // than it may be.
+        app.read_feed().await?;
         member.readiness.set(true);
         tracing::info!("serving");
         app.follow(environment.shutdown.clone()).await;

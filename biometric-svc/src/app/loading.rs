@@ -43,7 +43,7 @@ impl App {
             refused += usize::from(!self.protect_bare(subject, stored).await?);
         }
         self.0.corrupt.store(corrupt + refused, Ordering::Relaxed);
-        self.0.feed.begin(change);
+        self.0.feed.begin(change, started);
         let counts = parts.matcher.counts();
         tracing::info!(
             templates = ?counts.templates,

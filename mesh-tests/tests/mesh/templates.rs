@@ -23,6 +23,7 @@ const BIOMETRIC: &str = "biometric-svc";
 on_both_databases!(
     a_renewed_rotation_knows_the_same_people,
     damaged_rows_are_left_out_and_counted,
+    who_cannot_read_the_feed_recognises_nobody,
     models_are_forgotten_once_nobody_serves_them,
     a_restored_store_knows_all_but_the_erased,
 );
@@ -138,6 +139,41 @@ async fn damaged_rows_are_left_out_and_counted(mut mesh: Mesh) {
     let status = status.expect("a status").into_inner();
     assert_eq!(status.corrupt_rows, 1);
     assert!(status.templates >= 2, "{status:?}");
+}
+
+async fn who_cannot_read_the_feed_recognises_nobody(mesh: Mesh) {
+    let (layout, site) = (&mesh.layout, mesh.estate.site_id.as_str());
+    let resident = &mesh.estate.resident;
+    let found = identify(layout, site, &resident.probe()).await;
+    assert_eq!(found.expect("an answer").outcome(), Outcome::Match);
+
+    let db = database(layout, BIOMETRIC).await;
+    db.execute_unprepared("ALTER TABLE changes RENAME TO changes_away")
+        .await
+        .expect("taken away");
+    eventually("it refuses", async || {
+        let Err(refused) = identify(layout, site, &resident.probe()).await else {
+            return false;
+        };
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        let (reason, _) = mesh::error::reason(&refused).expect("a reason");
+        assert_eq!(reason, "NOT_READY");
+        true
+    })
+    .await;
+    // And goes on refusing.
+    let refused = identify(layout, site, &resident.probe()).await;
+    assert_eq!(refused.expect_err("stale").code(), Code::Unavailable);
+
+    db.execute_unprepared("ALTER TABLE changes_away RENAME TO changes")
+        .await
+        .expect("brought back");
+    eventually("it recognises again", async || {
+        let found = identify(layout, site, &resident.probe()).await;
+        found.is_ok_and(|found| found.outcome() == Outcome::Match)
+    })
+    .await;
+    db.close().await.expect("closed");
 }
 
 async fn a_restored_store_knows_all_but_the_erased(mut mesh: Mesh) {
