@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub use config::{Config, ModelConfig};
 use mesh::{
+    admin::Readiness,
     custody::{self, Custody, CustodyApi, CustodyError, DiagnosisApi},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
@@ -107,6 +108,7 @@ pub async fn run(
     }
     let search = &config.search;
     let index = index::LocalIndex::new(rotations, search.threads(), search.queue)?;
+    let templates = Readiness::default();
     let app = app::App::new(app::Parts {
         store,
         matcher: Arc::new(index),
@@ -115,6 +117,7 @@ pub async fn run(
         custody: custody.clone(),
         restart: environment.restarter(),
         clock: environment.clock.clone(),
+        templates: templates.clone(),
     });
 
     let service = BiometricServiceServer::new(grpc::BiometricApi::new(app.clone()))
@@ -125,6 +128,7 @@ pub async fn run(
         credentials: member.credentials.clone(),
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
+        components: vec![("templates", templates)],
     };
     let counting = app.clone();
     let routes = Routes::new(service)

@@ -109,20 +109,27 @@ impl App {
         Ok(())
     }
 
-    async fn read_again(&self, subject: uuid::Uuid) -> Result<(), Error> {
+    /// As the store has the subject now.
+    pub(super) async fn read_again(&self, subject: uuid::Uuid) -> Result<(), Error> {
         let _lock = self.lock(subject).await;
         let matcher = &self.parts().matcher;
-        match self.parts().store.subject(subject).await? {
-            None => matcher.retain(subject, &[]),
-            Some((galleries, templates)) => {
-                let kept: Vec<_> = templates.iter().map(|template| template.id).collect();
-                for template in &templates {
-                    self.take_in(subject, &galleries, template);
+        let (mut kept, mut corrupt) = (Vec::new(), Vec::new());
+        if let Some(stored) = self.parts().store.subject(subject).await? {
+            corrupt = stored.corrupt;
+            for template in &stored.templates {
+                if self.take_in(subject, &stored.galleries, template) {
+                    kept.push(template.id);
+                } else {
+                    corrupt.push(template.id);
                 }
-                matcher.set_galleries(subject, &galleries);
-                matcher.retain(subject, &kept);
             }
+            matcher.set_galleries(subject, &stored.galleries);
         }
+        matcher.retain(subject, &kept);
+        if !corrupt.is_empty() {
+            tracing::error!(rows = corrupt.len(), "rows that do not open are left out");
+        }
+        self.0.corrupt.set_of(subject, &corrupt);
         Ok(())
     }
 

@@ -37,9 +37,14 @@ impl App {
         }
         let parts = self.parts();
         let now = to_micros(parts.clock.now());
-        parts
+        let forgotten = parts
             .store
             .forget_model(name.into(), version.into(), now)
-            .await
+            .await?;
+        // Those among them that did not open are gone too.
+        for subject in self.0.corrupt.subjects() {
+            self.read_again(subject).await?;
+        }
+        Ok(forgotten)
     }
 }

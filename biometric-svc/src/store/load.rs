@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store, StoredTemplate,
+    Store, StoredSubject, StoredTemplate,
     entity::{subject, template},
     from_bytes, template_context,
 };
@@ -56,12 +56,12 @@ impl Store {
         Ok(())
     }
 
-    /// Hands every template on, with its subject and galleries; rows that do
-    /// not open are counted and left out.
+    /// Hands every template on, with its subject and galleries; those whose
+    /// rows do not open are left out and named, by subject and id.
     pub(crate) async fn load(
         &self,
         mut each: impl FnMut(Uuid, &[Uuid], StoredTemplate),
-    ) -> Result<usize, Error> {
+    ) -> Result<Vec<(Uuid, Uuid)>, Error> {
         let mut rows = template::Entity::find()
             .select_only()
             .columns([
@@ -81,26 +81,19 @@ impl Store {
             .into_model::<Row>()
             .stream(&self.db.read)
             .await?;
-        let mut corrupt = 0;
+        let mut corrupt = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let (subject, galleries) = (row.subject_id, from_bytes(&row.galleries));
-            match self.open(row) {
-                Ok(template) => each(subject, &galleries, template),
-                Err(Error::Keyring(KeyringError::MissingEpoch(epoch))) => {
-                    return Err(KeyringError::MissingEpoch(epoch).into());
-                }
-                Err(_) => corrupt += 1,
+            let (subject, id, galleries) = (row.subject_id, row.id, from_bytes(&row.galleries));
+            match self.open_unless_corrupt(row)? {
+                Some(template) => each(subject, &galleries, template),
+                None => corrupt.push((subject, id)),
             }
         }
         Ok(corrupt)
     }
 
-    /// The subject's galleries and templates; None when there is no such
-    /// subject (any more).
-    pub(crate) async fn subject(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<(Vec<Uuid>, Vec<StoredTemplate>)>, Error> {
+    /// None when there is no such subject (any more).
+    pub(crate) async fn subject(&self, id: Uuid) -> Result<Option<StoredSubject>, Error> {
         let Some(subject) = subject::Entity::find_by_id(id).one(&self.db.read).await? else {
             return Ok(None);
         };
@@ -108,8 +101,10 @@ impl Store {
             .filter(template::Column::SubjectId.eq(id))
             .all(&self.db.read)
             .await?;
-        let templates = rows.into_iter().filter_map(|row| {
-            self.open(Row {
+        let (mut templates, mut corrupt) = (Vec::new(), Vec::new());
+        for row in rows {
+            let template = row.id;
+            let opened = self.open_unless_corrupt(Row {
                 id: row.id,
                 subject_id: row.subject_id,
                 model: row.model,
@@ -119,10 +114,29 @@ impl Store {
                 epoch: subject.epoch,
                 wrapped_key: subject.wrapped_key.clone(),
                 galleries: vec![],
-            })
-            .ok()
-        });
-        Ok(Some((from_bytes(&subject.galleries), templates.collect())))
+            })?;
+            match opened {
+                Some(opened) => templates.push(opened),
+                None => corrupt.push(template),
+            }
+        }
+        Ok(Some(StoredSubject {
+            galleries: from_bytes(&subject.galleries),
+            templates,
+            corrupt,
+        }))
+    }
+
+    /// Fails where an epoch is missing: then not the row is wrong but the
+    /// keyring.
+    fn open_unless_corrupt(&self, row: Row) -> Result<Option<StoredTemplate>, Error> {
+        match self.open(row) {
+            Ok(template) => Ok(Some(template)),
+            Err(Error::Keyring(KeyringError::MissingEpoch(epoch))) => {
+                Err(KeyringError::MissingEpoch(epoch).into())
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     fn open(&self, row: Row) -> Result<StoredTemplate, Error> {
