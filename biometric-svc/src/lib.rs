@@ -2,6 +2,7 @@
 //! identification, erasure. Knows no people; returns no vector.
 
 mod app;
+#[cfg(feature = "bulk")]
 pub mod bulk;
 mod config;
 mod domain;

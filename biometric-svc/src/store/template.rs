@@ -57,6 +57,7 @@ impl Store {
     }
 
     /// Stores templates of subjects that the store does not have yet, one each.
+    #[cfg(feature = "bulk")]
     pub(crate) async fn put_new_subjects(&self, new: Vec<NewTemplate>) -> Result<(), Error> {
         let mut subjects = Vec::with_capacity(new.len());
         let mut templates = Vec::with_capacity(new.len());
