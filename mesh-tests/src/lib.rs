@@ -57,6 +57,20 @@ fn postgres() -> &'static Postgres {
     Postgres::shared().expect("a private PostgreSQL server")
 }
 
+impl Database {
+    /// An empty store for each service that asks; none is the layout's own.
+    fn urls(self) -> impl Fn(&str) -> Option<String> {
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        move |service| match self {
+            Self::Sqlite => None,
+            Self::Postgres => {
+                let made = postgres().create_database(&format!("{service}-{run}"));
+                Some(made.expect("a database"))
+            }
+        }
+    }
+}
+
 impl Mesh {
     pub async fn start(database: Database) -> Self {
         Self::start_with(database, |_, text| text).await
@@ -67,16 +81,7 @@ impl Mesh {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let (mut sockets, addresses) = Sockets::bind().expect("sockets");
-        let run = uuid::Uuid::new_v4().simple().to_string();
-        let url = |service: &str| match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(
-                postgres()
-                    .create_database(&format!("{service}-{run}"))
-                    .expect("a database"),
-            ),
-        };
-        let layout = Layout::write(folder.path(), addresses, &url).expect("a layout");
+        let layout = Layout::write(folder.path(), addresses, &database.urls()).expect("a layout");
         for service in devmesh::layout::SERVICES {
             let file = layout.config_file(service);
             let text = std::fs::read_to_string(&file).expect("a configuration");

@@ -10,6 +10,7 @@ mod clients;
 mod custody;
 mod ecosystems;
 mod erasure;
+mod erasure_crashes;
 mod faces;
 mod flood;
 mod flows;
