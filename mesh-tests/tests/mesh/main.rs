@@ -35,6 +35,7 @@ mod startup;
 mod telemetry;
 mod templates;
 mod token_audit;
+mod transit;
 mod transport;
 mod webhooks;
 
