@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 pub(crate) use enrolment::Enrolment;
 use mesh::{Clock, admin::Readiness, crypto::Key, custody::Custody};
-pub(crate) use models::ModelCount;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 

@@ -25,6 +25,7 @@ mod passage;
 mod personal_data;
 mod processes;
 mod proxies;
+mod reenrolment;
 mod refusals;
 mod replicas;
 mod revocation;
