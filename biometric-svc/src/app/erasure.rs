@@ -53,7 +53,9 @@ impl App {
             let begun = to_micros(parts.clock.now());
             parts.store.destroy_key(subject, pseudonym, begun).await?;
             fault::point("biometric.erasure.after_key");
-            parts.store.delete_rows(subject, begun).await?
+            let change = parts.store.delete_rows(subject, begun).await?;
+            self.0.corrupt.set_of(subject, &[]);
+            change
         };
         fault::point("biometric.erasure.after_rows");
         self.wait_for_replicas(change).await?;

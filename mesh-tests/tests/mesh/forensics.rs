@@ -14,7 +14,7 @@ use mesh::{
     config::KeyringConfig,
     keyring::{Keyring, WrappedKey},
 };
-use mesh_tests::ProcessMesh;
+use mesh_tests::{Database, ProcessMesh};
 use propdev_proto::{
     access::EraseResidentRequest,
     biometric::GetErasureReceiptsRequest,
@@ -44,7 +44,7 @@ struct Stored {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_erased_leave_nothing_behind_in_files_or_memory() {
-    let mesh = ProcessMesh::start_with(|_, text| {
+    let mesh = ProcessMesh::start_with(Database::Sqlite, |_, text| {
         text.replace("[server]\n", "[server]\nmax_connection_age_s = 1\n")
     })
     .await;
