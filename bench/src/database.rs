@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use devmesh::{layout::STORING, postgres::Postgres};
+use devmesh::layout::STORING;
+use private_postgres::Postgres;
 
 use crate::error::Error;
 

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(models(&configured).expect("two models").len(), 2);
         configured[1].name = configured[0].name.clone();
         configured[1].version = "2".into();
-        let error = models(&configured).err().expect("refused").to_string();
+        let error = models(&configured).expect_err("refused").to_string();
         assert!(error.contains("models[1]: name"), "{error}");
     }
 }

@@ -49,7 +49,8 @@ impl Postgres {
     }
 
     /// Starts a server; fails, never skips, when there are no programs.
-    fn start() -> Result<Self, Error> {
+    /// One that ends with its holder.
+    pub fn start() -> Result<Self, Error> {
         let programs = find_programs()?;
         let folder = tempfile::Builder::new()
             .prefix("propdev-pg-")

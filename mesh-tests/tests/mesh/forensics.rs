@@ -23,7 +23,7 @@ use propdev_proto::{
         verify_backup_request,
     },
 };
-use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Database as Connection, DbBackend, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -129,7 +129,7 @@ async fn read_store(mesh: &ProcessMesh) -> Vec<Stored> {
         .await
         .expect("the keyring");
     let url = mesh.layout.sqlite_url(BIOMETRIC);
-    let db = Database::connect(url).await.expect("the store");
+    let db = Connection::connect(url).await.expect("the store");
     let rows = db
         .query_all_raw(Statement::from_string(
             DbBackend::Sqlite,
