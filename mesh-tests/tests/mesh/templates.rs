@@ -200,7 +200,10 @@ async fn a_row_damaged_while_serving_is_left_out_once_it_is_read(mesh: Mesh) {
 async fn damaged_rows_are_a_metric() {
     let mut mesh = ProcessMesh::start(None).await;
     const METRIC: &str = "biometric_templates_corrupt";
-    assert!(mesh.metrics(BIOMETRIC).await.contains(METRIC));
+    eventually("it is told while there is none", async || {
+        mesh.metrics(BIOMETRIC).await.contains(METRIC)
+    })
+    .await;
     assert_eq!(mesh.counted(BIOMETRIC, METRIC).await, 0.0);
     let stopped = mesh.processes.terminate(BIOMETRIC).await;
     stopped.expect("stopped");
