@@ -64,6 +64,19 @@ fn postgres() -> &'static Postgres {
     SERVER.get_or_init(|| Postgres::start().expect("a private PostgreSQL server"))
 }
 
+/// Each service's database on that server; none where a file will do.
+fn databases(database: Database) -> impl Fn(&str) -> Option<String> {
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    move |service| match database {
+        Database::Sqlite => None,
+        Database::Postgres => Some(
+            postgres()
+                .create_database(&format!("{service}-{run}"))
+                .expect("a database"),
+        ),
+    }
+}
+
 impl Mesh {
     pub async fn start(database: Database) -> Self {
         Self::start_with(database, |_, text| text).await
@@ -74,16 +87,8 @@ impl Mesh {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let (mut sockets, addresses) = Sockets::bind().expect("sockets");
-        let run = uuid::Uuid::new_v4().simple().to_string();
-        let url = |service: &str| match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(
-                postgres()
-                    .create_database(&format!("{service}-{run}"))
-                    .expect("a database"),
-            ),
-        };
-        let layout = Layout::write(folder.path(), addresses, &url).expect("a layout");
+        let layout =
+            Layout::write(folder.path(), addresses, &databases(database)).expect("a layout");
         for service in devmesh::layout::SERVICES {
             let file = layout.config_file(service);
             let text = std::fs::read_to_string(&file).expect("a configuration");

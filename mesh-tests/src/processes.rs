@@ -10,7 +10,7 @@ use devmesh::{
 };
 use tempfile::TempDir;
 
-use crate::Partner;
+use crate::{Database, Partner, databases};
 
 /// Running programs and their estate.
 pub struct ProcessMesh {
@@ -34,10 +34,15 @@ impl ProcessMesh {
 
     /// With each service's configuration (TOML) edited.
     pub async fn start_with(edit: impl Fn(&str, String) -> String) -> Self {
+        Self::start_on(Database::Sqlite, edit).await
+    }
+
+    pub async fn start_on(database: Database, edit: impl Fn(&str, String) -> String) -> Self {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let addresses = Addresses::free(None).expect("free ports");
-        let layout = Layout::write(folder.path(), addresses, &|_| None).expect("a layout");
+        let layout =
+            Layout::write(folder.path(), addresses, &databases(database)).expect("a layout");
         for service in SERVICES {
             let file = layout.config_file(service);
             let text = fs::read_to_string(&file).expect("a configuration");

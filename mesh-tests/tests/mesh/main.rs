@@ -28,6 +28,7 @@ mod refusals;
 mod replicas;
 mod revocation;
 mod rotation;
+mod sending;
 mod signatures;
 mod signing_keys;
 mod startup;

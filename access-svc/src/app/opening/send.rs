@@ -1,6 +1,6 @@
 //! From the decision to the command's outcome.
 
-use mesh::context::CallContext;
+use mesh::{context::CallContext, fault};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -39,8 +39,9 @@ impl App {
 
     async fn store_and_send(&self, commit: Commit) -> Result<Settled, Error> {
         let opening = commit.opening.clone();
+        fault::point("opening.before_intent");
         match self.parts.store.commit_opening(commit).await? {
-            Committed::Stored => {}
+            Committed::Stored => fault::point("opening.after_intent"),
             Committed::SameKey => return Ok(Settled::SameKey),
             Committed::Used(by) => return Ok(Settled::Used(by)),
         }
@@ -62,10 +63,15 @@ impl App {
             Ok(partner) => partner.map_or(0, |partner| partner.settings_version),
             Err(_) => 0,
         };
+        fault::point("opening.before_call");
         let status = self.parts.edge.send(&opening, &command, version).await;
+        fault::point("opening.after_call");
         let telling = entry::outcome(&opening, status, self.parts.clock.now());
         match store.record_outcome(opening.id, status, telling).await {
-            Ok(recorded) => recorded.into_answered(),
+            Ok(recorded) => {
+                fault::point("opening.after_outcome");
+                recorded.into_answered()
+            }
             Err(error) => {
                 // The command has left: its outcome is the answer, stored or not.
                 tracing::error!(%error, opening_id = %opening.id, "an outcome was not stored");

@@ -1,0 +1,170 @@
+//! Commands on their way out: once at most, wherever the process dies.
+
+use std::time::Duration;
+
+use devmesh::{
+    estate::{BARRIER, PLATE},
+    operator::Operator,
+};
+use mesh_tests::{Answer, Database, Partner, ProcessMesh};
+use propdev_proto::access::{CommandStatus, ListOpeningsRequest, SearchEntriesRequest};
+use serde_json::{Value, json};
+
+use crate::{eventually, propctl, within};
+
+/// Long after a command's expiry.
+const GIVEN_UP: Duration = Duration::from_secs(120);
+const ACCESS: &str = "access-svc";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_goes_out_once_wherever_the_process_dies_on_sqlite() {
+    a_command_goes_out_once_wherever_the_process_dies(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_goes_out_once_wherever_the_process_dies_on_postgres() {
+    a_command_goes_out_once_wherever_the_process_dies(Database::Postgres).await;
+}
+
+/// Where the process dies, how many commands have left by then, and what
+/// whoever asks again with the same key is told.
+const POINTS: [(&str, usize, (u16, &str)); 5] = [
+    ("opening.before_intent", 0, (200, "")),
+    ("opening.after_intent", 0, (504, "partner_timeout")),
+    ("opening.before_call", 0, (504, "partner_timeout")),
+    ("opening.after_call", 1, (504, "partner_timeout")),
+    ("opening.after_outcome", 1, (200, "")),
+];
+
+async fn a_command_goes_out_once_wherever_the_process_dies(database: Database) {
+    let mut mesh = ProcessMesh::start_on(database, |_, text| text).await;
+    let partner = mesh.partner();
+    let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
+    let token = partner.token().await;
+    let mut outcomes = Vec::new();
+    for (point, sent, told) in POINTS {
+        let before = commands(&mesh).await;
+        die_at(&mut mesh, point, || press(&partner, &token, Some(point))).await;
+        assert_eq!(commands(&mesh).await - before, sent, "{point}");
+
+        let mut decided = None;
+        eventually(point, async || {
+            let answer = press(&partner, &token, Some(point)).await;
+            let is_decided = !answer.text("opening_id").is_empty();
+            decided = is_decided.then_some(answer);
+            is_decided
+        })
+        .await;
+        let answer = decided.expect("an answer");
+        assert_eq!(answer.told(), told, "{point}: {answer:?}");
+        // What had not even been decided was decided now.
+        let replayed = answer.headers.contains_key("idempotent-replayed");
+        assert_eq!(replayed, point != "opening.before_intent", "{point}");
+        let of_this = if told.0 == 200 { 1 } else { sent };
+        assert_eq!(commands(&mesh).await - before, of_this, "{point}");
+        let status = if told.0 == 200 {
+            "delivered"
+        } else {
+            "unknown"
+        };
+        let id = answer.text("opening_id");
+        assert_eq!(status_of(&partner, &token, &id).await, status, "{point}");
+        outcomes.push((id, status));
+    }
+
+    // Nobody asks again: it is given up all the same.
+    let before = commands(&mesh).await;
+    die_at(&mut mesh, "opening.after_intent", || {
+        press(&partner, &token, None)
+    })
+    .await;
+    let listed = viewer
+        .openings()
+        .list_openings(ListOpeningsRequest::default());
+    let listed = listed.await.expect("openings").into_inner().openings;
+    let lost = listed.iter().find(|opening| {
+        let command = opening.command.as_ref();
+        command.is_some_and(|command| command.status() == CommandStatus::Pending)
+    });
+    let id = lost.expect("one without an outcome").opening_id.clone();
+    within(GIVEN_UP, "it is unknown", async || {
+        status_of(&partner, &token, &id).await == "unknown"
+    })
+    .await;
+    assert_eq!(commands(&mesh).await, before);
+    outcomes.push((id, "unknown"));
+
+    // The log tells each outcome once.
+    for (id, status) in &outcomes {
+        eventually("its outcome is in the log", async || {
+            let told = outcomes_of(&viewer, id).await;
+            assert!(told.len() <= 1, "{id}: {told:?}");
+            told == [*status]
+        })
+        .await;
+    }
+    let all = mesh.sim.commands().await.expect("commands");
+    let good = |command: &Value| command["late"] == false && command["duplicate"] == false;
+    assert!(all.iter().all(good), "{all:?}");
+    let verified = propctl(&mesh.layout, "viewer", &["audit", "verify"]).await;
+    assert!(verified.status.success(), "{verified:?}");
+    mesh.processes.stop().await.expect("stopped");
+}
+
+/// Presses until access-svc has died at that point, and starts it again.
+async fn die_at<F: Future<Output = Answer>>(
+    mesh: &mut ProcessMesh,
+    point: &str,
+    press: impl Fn() -> F,
+) {
+    let processes = &mut mesh.processes;
+    processes.terminate(ACCESS).await.expect("stopped");
+    let started = processes.restart_to_die(ACCESS, point).await;
+    started.expect("started");
+    eventually(point, async || {
+        // 503 while it has yet to hear of auth-svc.
+        let answer = press().await;
+        assert_ne!(answer.status, 200, "{point}: {answer:?}");
+        processes.check_alive().is_err()
+    })
+    .await;
+    processes.wait_for_end(ACCESS).await.expect("dead");
+    processes.restart(ACCESS).await.expect("restarted");
+}
+
+async fn press(partner: &Partner, token: &str, key: Option<&str>) -> Answer {
+    let path = format!("/v1/barriers/{BARRIER}/open");
+    let mut request = partner
+        .request(reqwest::Method::POST, &path)
+        .bearer_auth(token)
+        .json(&json!({"plate": {"number": PLATE}}));
+    if let Some(key) = key {
+        request = request.header("Idempotency-Key", key);
+    }
+    Partner::send(request).await
+}
+
+async fn commands(mesh: &ProcessMesh) -> usize {
+    mesh.sim.commands().await.expect("commands").len()
+}
+
+async fn status_of(partner: &Partner, token: &str, id: &str) -> String {
+    let answer = partner.get(&format!("/v1/openings/{id}"), token).await;
+    let status = answer.body["command"]["status"].as_str();
+    status.unwrap_or_default().to_owned()
+}
+
+/// Codes of the entries that tell how an opening's command came out.
+async fn outcomes_of(viewer: &Operator, id: &str) -> Vec<String> {
+    let request = SearchEntriesRequest {
+        opening_id: id.to_owned(),
+        ..SearchEntriesRequest::default()
+    };
+    let found = viewer.audit_log().search_entries(request).await;
+    let entries = found.expect("entries").into_inner().entries.into_iter();
+    entries
+        .map(|entry| serde_json::from_slice::<Value>(&entry.payload).expect("an entry"))
+        .filter(|entry| entry["kind"] == "outcome")
+        .map(|entry| entry["code"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
