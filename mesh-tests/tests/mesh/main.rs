@@ -2,6 +2,7 @@
 
 mod assertions;
 mod audit_log;
+mod audit_takeover;
 mod audit_tampering;
 mod bad_input;
 mod causes;
