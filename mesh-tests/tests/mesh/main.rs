@@ -38,6 +38,7 @@ mod templates;
 mod token_audit;
 mod transport;
 mod webhooks;
+mod witness;
 
 use std::{process::Output, time::Duration};
 
