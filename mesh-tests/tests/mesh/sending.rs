@@ -1,19 +1,31 @@
-//! Commands on their way out: once at most, wherever the process dies.
+//! Commands on their way out: once at most, wherever the process dies, and past
+//! a partner that hangs.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use devmesh::{
-    estate::{BARRIER, PLATE},
+    estate::{self, BARRIER, DOOR, Estate, OTHER_PARTNER, PLATE, Person},
     operator::Operator,
 };
-use mesh_tests::{Answer, Database, Partner, ProcessMesh};
-use propdev_proto::access::{CommandStatus, ListOpeningsRequest, SearchEntriesRequest};
+use mesh_tests::{Answer, Database, Mesh, Partner, ProcessMesh, on_both_databases};
+use propdev_proto::access::{
+    CommandStatus, CreateDeviceRequest, Device, DeviceKind, ListOpeningsRequest,
+    SearchEntriesRequest,
+};
 use serde_json::{Value, json};
 
 use crate::{eventually, propctl, within};
 
 /// Long after a command's expiry.
 const GIVEN_UP: Duration = Duration::from_secs(120);
+on_both_databases!(a_partner_that_hangs_slows_no_other);
+
 const ACCESS: &str = "access-svc";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,4 +179,83 @@ async fn outcomes_of(viewer: &Operator, id: &str) -> Vec<String> {
         .filter(|entry| entry["kind"] == "outcome")
         .map(|entry| entry["code"].as_str().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// More than go to one partner at once.
+const HANGING: usize = 100;
+/// `egress.concurrency_per_partner`, as it is unless configured.
+const AT_ONCE: usize = 64;
+
+async fn a_partner_that_hangs_slows_no_other(mesh: Mesh) {
+    let person = resident_of_the_other(&mesh).await;
+    let behaviour = json!({"mode": "hang", "partner": OTHER_PARTNER});
+    mesh.sim.behave(&behaviour).await.expect("told");
+    let over = Arc::new(AtomicBool::new(false));
+    let other = mesh.other_partner();
+    let token = other.token().await;
+    let presses: Vec<_> = (0..HANGING)
+        .map(|_| {
+            let (other, token) = (other.clone(), token.clone());
+            let (person, over) = (person.clone(), over.clone());
+            // There is always one under way, however long the rest takes.
+            tokio::spawn(async move {
+                let mut heard = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    let probe = person.probe();
+                    heard.push(other.open_by_face(DOOR, &token, &probe).await);
+                }
+                heard
+            })
+        })
+        .collect();
+    let of = async |partner: &str| {
+        let mut commands = mesh.sim.commands().await.expect("commands");
+        commands.retain(|command| command["partner"] == partner);
+        commands.len()
+    };
+    eventually("all places of the other are taken", async || {
+        of(OTHER_PARTNER).await >= AT_ONCE
+    })
+    .await;
+
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    for _ in 0..20 {
+        let opened = partner.open_by_plate(BARRIER, &token, PLATE).await;
+        assert_eq!(opened.status, 200, "{opened:?}");
+    }
+    assert_eq!(of(estate::PARTNER).await, 20);
+    over.store(true, Ordering::Relaxed);
+    for press in presses {
+        let heard = press.await.expect("pressed");
+        // Never answered, or never reached: never granted.
+        let told = |answer: &Answer| matches!(answer.status, 503 | 504);
+        assert!(heard.iter().all(told), "{heard:?}");
+        assert!(!heard.is_empty());
+    }
+}
+
+/// Somebody with a right to a door of the second partner, paid for.
+async fn resident_of_the_other(mesh: &Mesh) -> Person {
+    let estate = Estate {
+        partner_id: mesh.estate.other_partner_id.clone(),
+        site_id: mesh.estate.other_site_id.clone(),
+        ..mesh.estate.clone()
+    };
+    let request = CreateDeviceRequest {
+        device: Some(Device {
+            device_id: DOOR.into(),
+            partner_id: estate.partner_id.clone(),
+            site_id: estate.site_id.clone(),
+            kind: DeviceKind::Door.into(),
+            name: DOOR.into(),
+            time_zone: "Europe/Moscow".into(),
+            ..Device::default()
+        }),
+    };
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let created = operator.devices().create_device(request).await;
+    created.expect("a device");
+    let people = estate::populate(&mesh.layout, &estate, 1).await;
+    people.expect("people").remove(0)
 }
