@@ -14,7 +14,9 @@ use self::send::Settled;
 use super::App;
 use crate::{
     domain::{
+        decision::Unrecognised,
         device::{DeviceKind, Means},
+        entry,
         opening::Opening,
         plate::Plate,
         token::{Bearer, Presented},
@@ -92,7 +94,15 @@ impl App {
                 entry,
             };
             match (self.settle(commit).await?, &idempotency) {
-                (Settled::Opened(opened), _) => return Ok(*opened),
+                (Settled::Opened(opened), _) => {
+                    if let (Err(Unrecognised::Unknown), Some(read)) =
+                        (recognised.resident, recognised.plate)
+                    {
+                        let telling = entry::near_miss(&opened.opening, self.parts.clock.now());
+                        self.look_for_near_miss(read, vec![device.site], telling);
+                    }
+                    return Ok(*opened);
+                }
                 (Settled::SameKey, Some(idempotency)) => {
                     return self.repeat(idempotency).await?.ok_or(Error::InProgress);
                 }

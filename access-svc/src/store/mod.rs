@@ -13,6 +13,7 @@ mod holding;
 mod log;
 mod lookup;
 pub(crate) mod migration;
+mod near_miss;
 mod opening;
 mod partner;
 mod resident;

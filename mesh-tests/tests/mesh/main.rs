@@ -20,6 +20,7 @@ mod forensics;
 mod forgery;
 mod limits;
 mod matrix;
+mod near_miss;
 mod outages;
 mod passage;
 mod personal_data;
