@@ -7,7 +7,7 @@ use audit_log::Entry;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::to_micros;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::ExprTrait};
 use uuid::Uuid;
 
 use super::{
@@ -48,7 +48,6 @@ impl Store {
                 .filter(Column::Lookup.is_in(hashes.keys().cloned()))
                 .filter(Column::HeldFrom.lte(now))
                 .filter(Column::HeldTo.is_null().or(Column::HeldTo.gt(now)))
-                .order_by_asc(Column::HeldFrom)
                 .all(&self.db.read)
                 .await?;
             held.extend(rows.into_iter().filter_map(|row| {
@@ -91,5 +90,67 @@ impl Store {
                 .boxed()
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use mesh::custody::Custodian;
+
+    use super::*;
+    use crate::{
+        domain::erasure::{Order, Reason},
+        store::{
+            NewHolding,
+            testing::{act, now, place, plate},
+        },
+    };
+
+    #[tokio::test]
+    async fn vehicles_are_found_under_whichever_epoch_the_longest_holder_first() {
+        let place = place().await;
+        let (first, second) = (place.resident().await.id, place.resident().await.id);
+        let other = Plate::parse("B456EK777", "RU").expect("a plate");
+        let strange = Plate::parse("X999XX99", "RU").expect("a plate");
+        place.hold(first, NewHolding::Vehicle(plate())).await;
+        place.hold(second, NewHolding::Vehicle(plate())).await;
+        let ended = place.hold(second, NewHolding::Vehicle(other.clone())).await;
+        let plates = [strange, other, plate()];
+        let later = now() + SignedDuration::from_secs(1);
+        let store = &place.store;
+        let found = async || store.holders_of_any(&plates, later).await.expect("asked");
+        let all = [(2, first), (2, second), (1, second)];
+        assert_eq!(found().await, all);
+        place.keyring.add_epoch(now()).await.expect("an epoch");
+        place.records.rewrap(1).await.expect("moved");
+        assert_eq!(found().await, all);
+        store.end_holding(ended, now(), act()).await.expect("ended");
+        assert_eq!(found().await, all[..2]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_told_of_who_is_being_erased() {
+        let place = place().await;
+        let resident = place.resident().await;
+        let queued = async || place.store.queued_entries(100).await.expect("entries");
+        let tell = async || {
+            let told = place
+                .store
+                .tell_near_miss(&resident, &plate(), Difference::Confused, act());
+            told.await.expect("told");
+        };
+        let before = queued().await.entries.len();
+        tell().await;
+        assert_eq!(queued().await.entries.len(), before + 1);
+        let order = Order {
+            reason: Reason::Requested,
+            requested_by: String::new(),
+        };
+        let begun = place.store.begin_erasure(resident.id, order, now()).await;
+        assert!(begun.expect("begun").is_some());
+        let before = queued().await.entries.len();
+        tell().await;
+        assert_eq!(queued().await.entries.len(), before);
     }
 }
