@@ -134,10 +134,10 @@ mod tests {
         let place = place().await;
         let resident = place.resident().await;
         let queued = async || place.store.queued_entries(100).await.expect("entries");
+        let registered = plate();
         let tell = async || {
-            let told = place
-                .store
-                .tell_near_miss(&resident, &plate(), Difference::Confused, act());
+            let (store, difference) = (&place.store, Difference::Confused);
+            let told = store.tell_near_miss(&resident, &registered, difference, act());
             told.await.expect("told");
         };
         let before = queued().await.entries.len();

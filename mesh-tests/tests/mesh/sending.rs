@@ -90,10 +90,9 @@ async fn a_command_goes_out_once_wherever_the_process_dies(database: Database) {
         press(&partner, &token, None)
     })
     .await;
-    let listed = viewer
-        .openings()
-        .list_openings(ListOpeningsRequest::default());
-    let listed = listed.await.expect("openings").into_inner().openings;
+    let request = ListOpeningsRequest::default();
+    let listed = viewer.openings().list_openings(request).await;
+    let listed = listed.expect("openings").into_inner().openings;
     let lost = listed.iter().find(|opening| {
         let command = opening.command.as_ref();
         command.is_some_and(|command| command.status() == CommandStatus::Pending)
