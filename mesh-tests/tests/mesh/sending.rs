@@ -24,6 +24,7 @@ use crate::{eventually, propctl, within};
 
 /// Long after a command's expiry.
 const GIVEN_UP: Duration = Duration::from_secs(120);
+
 on_both_databases!(a_partner_that_hangs_slows_no_other);
 
 const ACCESS: &str = "access-svc";
