@@ -120,6 +120,7 @@ pub async fn run(
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
+        near_misses: app::NearMisses::default(),
         feeds: app::Feeds::new(shutdown.clone()),
         log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,

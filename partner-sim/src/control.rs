@@ -31,7 +31,7 @@ async fn set_behaviour(State(app): State<App>, Json(behaviour): Json<Behaviour>)
 }
 
 async fn behaviour(State(app): State<App>) -> Json<Behaviour> {
-    Json(app.shared.lock().behaviour)
+    Json(app.shared.lock().behaviour.clone())
 }
 
 async fn commands(State(app): State<App>) -> Json<Vec<Command>> {

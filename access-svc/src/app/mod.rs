@@ -7,6 +7,7 @@ mod event;
 mod feed;
 mod housekeeping;
 mod log;
+mod near_miss;
 mod opening;
 mod passage;
 mod probes;
@@ -31,6 +32,7 @@ use mesh::{
     limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
+pub(crate) use near_miss::NearMisses;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use registry::{NewGrant, NewResident};
@@ -62,6 +64,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) near_misses: NearMisses,
     pub(crate) feeds: Feeds,
     pub(crate) log: Log,
 }

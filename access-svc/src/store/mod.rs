@@ -15,6 +15,7 @@ mod holding;
 mod log;
 mod lookup;
 pub(crate) mod migration;
+mod near_miss;
 mod opening;
 mod partner;
 mod resident;

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod audit_log;
+mod audit_takeover;
 mod audit_tampering;
 mod bad_input;
 mod causes;
@@ -20,6 +21,7 @@ mod forensics;
 mod forgery;
 mod limits;
 mod matrix;
+mod near_miss;
 mod outages;
 mod passage;
 mod personal_data;
@@ -30,6 +32,7 @@ mod refusals;
 mod replicas;
 mod revocation;
 mod rotation;
+mod sending;
 mod signatures;
 mod signing_keys;
 mod startup;
@@ -39,6 +42,7 @@ mod token_audit;
 mod transit;
 mod transport;
 mod webhooks;
+mod witness;
 
 use std::{process::Output, time::Duration};
 
