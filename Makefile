@@ -76,6 +76,18 @@ bench-identify: ## One face of a million beside other people's searches: docs/be
 	scripts/tools.sh bench-identify bench-pgvector
 	target/release/bench identify
 
+.PHONY: bench-open
+bench-open: ## The whole way of an opening beside the database's commits: docs/benchmarks/open.json
+	$(CARGO) build --release --locked --workspace --bins
+	scripts/tools.sh postgres
+	target/release/bench open
+
+.PHONY: bench-webhook
+bench-webhook: ## Webhook events beside the database's own insertions: docs/benchmarks/webhook.json
+	$(CARGO) build --release --locked --workspace --bins
+	scripts/tools.sh postgres
+	target/release/bench webhook
+
 .PHONY: chart
 chart: ## Lint and render the Helm chart
 	scripts/lint-chart.sh

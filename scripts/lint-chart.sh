@@ -64,6 +64,14 @@ refuses "does not match pattern" --set services.auth-svc.database.url=postgres:/
 refuses "'not' failed" --set services.auth-svc.database.url=postgres://db/auth?password=secret
 refuses "PROPDEV_DATABASE__URL" --set-string services.auth-svc.env.PROPDEV_DATABASE__URL=sqlite:///x
 refuses "exclusiveMinimum" --set alerts.missesPerMinute=0
+refuses "/audit/publishEverySeconds" --set services.access-svc.audit.publishEverySeconds=3601
+refuses "does not match pattern" --set-json 'services.access-svc.audit.witnesses=[{"url":"http://witness.example"}]'
+render --set services.access-svc.audit.checkpointClaim=elsewhere \
+  --set-json 'services.access-svc.audit.witnesses=[{"url":"https://witness.example","caSecret":"witness-ca"}]' >"$out/witnessed"
+for line in 'folders = ["/var/lib/propdev-checkpoints"]' 'claimName: elsewhere' \
+  'ca = "/etc/propdev/witnesses/0.crt"' 'path: witnesses/0.crt'; do
+  grep -qF -- "$line" "$out/witnessed" || fail "checkpoints without: $line"
+done
 refuses "/residency/region" --set residency.region=
 refuses "minItems" --set-json 'networkPolicy.dnsPeers=[]'
 refuses "does not match pattern" --set publicUrl=http://access.propdev.example

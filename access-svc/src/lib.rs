@@ -27,6 +27,8 @@ use mesh::{
     server::{MAX_MESSAGE, ServeError, Server},
     service::{self, Environment, Member, StartError},
 };
+#[cfg(feature = "bulk")]
+pub use store::bulk;
 use tokio::net::TcpListener;
 
 pub const SERVICE: &str = "access-svc";
@@ -118,6 +120,7 @@ pub async fn run(
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
+        near_misses: app::NearMisses::default(),
         feeds: app::Feeds::new(shutdown.clone()),
         log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,
@@ -155,6 +158,7 @@ pub async fn run(
         credentials: member.credentials.clone(),
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
+        components: vec![],
     };
     member.readiness.set(true);
     tracing::info!("serving");

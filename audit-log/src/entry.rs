@@ -15,6 +15,8 @@ use crate::Hash;
 pub enum Kind {
     /// A request to open, granted or denied.
     Decision,
+    /// What a reading that named nobody may have been.
+    Suggestion,
     /// What became of a command.
     Outcome,
     /// An opening by key or fob, told by the partner.
@@ -44,6 +46,9 @@ pub enum Kind {
 
 /// Codes that a verification goes by.
 pub mod code {
+    /// Of a suggestion: the plate that was read is nearly one of the resident's,
+    /// whose erasure therefore takes that reading's link too.
+    pub const NEAR_MISS: &str = "near_miss";
     /// Of an erasure: the resident's links are gone from here on.
     pub const FINISHED: &str = "finished";
     /// Of a retention: entries before the number in `subject` are gone.
@@ -97,6 +102,10 @@ pub struct Entry {
     /// Each check of a decision and whether it passed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, bool>,
+    /// Of a near miss, how the plate that was read differs from the one that is
+    /// registered: `confused`, `substituted`, `inserted` or `omitted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
     /// SHA-256, base64, of the sealed link that is kept beside the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
@@ -128,6 +137,7 @@ impl Entry {
             count: None,
             happened_at: None,
             checks: BTreeMap::new(),
+            differs: None,
             sealed: None,
         }
     }

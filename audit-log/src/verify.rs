@@ -106,6 +106,10 @@ pub struct Verification {
     kept_from: u64,
     /// The first entry of each resident whose link is gone, and how many.
     unlinked: BTreeMap<Uuid, (u64, u64)>,
+    /// Openings whose reading named nobody and whose link is gone.
+    unread: BTreeMap<Uuid, u64>,
+    /// Whose plate such a reading nearly was, by opening.
+    suggested: BTreeMap<Uuid, Uuid>,
     /// Residents whose erasure the log tells.
     erased: BTreeSet<Uuid>,
 }
@@ -179,7 +183,18 @@ impl Verification {
     /// Whether something is gone that an entry to come may still tell of.
     pub fn is_waiting(&self) -> bool {
         let missing = self.gaps.iter().any(|(_, last)| *last >= self.kept_from);
-        missing || self.unlinked.keys().any(|who| !self.erased.contains(who))
+        missing
+            || self.unlinked.keys().any(|who| !self.erased.contains(who))
+            || self
+                .unread
+                .keys()
+                .any(|opening| !self.is_forgotten(opening))
+    }
+
+    /// Whether the one whose plate an opening's reading nearly was is erased.
+    fn is_forgotten(&self, opening: &Uuid) -> bool {
+        let who = self.suggested.get(opening);
+        who.is_some_and(|who| self.erased.contains(who))
     }
 
     /// The same for a row of hashes as it is stored: entries of the numbers that
@@ -262,6 +277,13 @@ impl Verification {
                 self.findings.add(Finding::LinkGone { number });
             }
         }
+        for (opening, number) in std::mem::take(&mut self.unread) {
+            if self.is_forgotten(&opening) {
+                links_gone += 1;
+            } else {
+                self.findings.add(Finding::LinkGone { number });
+            }
+        }
         Report {
             size: entries,
             destroyed,
@@ -322,14 +344,20 @@ impl Verification {
             (_, SealedLink::Untold) | (None, SealedLink::Absent) => {}
             (Some(wanted), SealedLink::Present(sealed)) if *wanted == digest(sealed) => {}
             (_, SealedLink::Present(_)) => self.findings.add(Finding::Link { number }),
-            (Some(_), SealedLink::Absent) => match entry.who {
-                Some(who) => self.unlinked.entry(who).or_insert((number, 0)).1 += 1,
-                None => self.findings.add(Finding::LinkGone { number }),
+            (Some(_), SealedLink::Absent) => match (entry.who, entry.opening) {
+                (Some(who), _) => self.unlinked.entry(who).or_insert((number, 0)).1 += 1,
+                (None, Some(opening)) => {
+                    self.unread.insert(opening, number);
+                }
+                (None, None) => self.findings.add(Finding::LinkGone { number }),
             },
         }
         match (entry.kind, entry.code.as_str()) {
             (Kind::Erasure, code::FINISHED) => {
                 self.erased.extend(entry.who);
+            }
+            (Kind::Suggestion, code::NEAR_MISS) => {
+                self.suggested.extend(entry.opening.zip(entry.who));
             }
             (Kind::Retention, code::ENTRIES_DESTROYED) => {
                 let told = entry.subject.and_then(|number| number.parse().ok());

@@ -141,6 +141,7 @@ pub async fn run(
         credentials: member.credentials.clone(),
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
+        components: vec![],
     };
     member.readiness.set(true);
     tracing::info!("serving");

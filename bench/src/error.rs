@@ -5,6 +5,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Mesh(#[from] devmesh::Error),
     #[error(transparent)]
+    Postgres(#[from] private_postgres::Error),
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
     Call(#[from] Box<tonic::Status>),

@@ -17,7 +17,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -56,10 +56,34 @@ pub(crate) struct Round {
     pub(crate) elapsed: Duration,
     /// Of the processes measured.
     pub(crate) cpu: Duration,
+    /// Of each of them, in the order in which they were named.
+    pub(crate) cpu_of_each: Vec<Duration>,
+    /// Microseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl Round {
+    /// What all loops counted together.
+    pub(crate) fn of(
+        loops: Vec<Counted>,
+        elapsed: Duration,
+        cpu_of_each: Vec<Duration>,
+    ) -> Result<Self, Error> {
+        let mut all = Counted::new()?;
+        for one in loops {
+            all.failed += one.failed;
+            all.latency.add(&one.latency).map_err(other)?;
+        }
+        Ok(Self {
+            answered: all.latency.len(),
+            failed: all.failed,
+            elapsed,
+            cpu: cpu_of_each.iter().sum(),
+            cpu_of_each,
+            latency: all.latency,
+        })
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.answered as f64 / self.elapsed.as_secs_f64()
     }
@@ -73,8 +97,12 @@ impl Round {
         self.cpu.as_secs_f64() * 1e6 / self.answered as f64
     }
 
+    pub(crate) fn quantile_us(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64
+    }
+
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
-        self.latency.value_at_quantile(quantile) as f64 / 1_000.0
+        self.quantile_us(quantile) / 1_000.0
     }
 }
 
@@ -103,34 +131,55 @@ pub(crate) async fn run(
             ask(&target, from, until, request).await
         }));
     }
-    tokio::time::sleep_until(from.into()).await;
-    let before = cpu::used(processes);
-    tokio::time::sleep_until(until.into()).await;
-    let used = cpu::used(processes).saturating_sub(before);
-    let mut round = Round {
-        answered: 0,
-        failed: 0,
-        elapsed: shape.duration,
-        cpu: used,
-        latency: histogram()?,
-    };
-    for one in loops {
-        let counted = one.await.map_err(other)??;
-        round.answered += counted.latency.len();
-        round.failed += counted.failed;
-        round.latency.add(&counted.latency).map_err(other)?;
-    }
-    Ok(round)
+    let cpu = cpu_between(processes, from, until).await;
+    Round::of(join(loops).await?, shape.duration, cpu)
 }
 
-struct Counted {
+/// CPU that each of the processes uses between two moments.
+pub(crate) async fn cpu_between(processes: &[u32], from: Instant, until: Instant) -> Vec<Duration> {
+    let used = || processes.iter().map(|id| cpu::used(&[*id]));
+    tokio::time::sleep_until(from.into()).await;
+    let before: Vec<Duration> = used().collect();
+    tokio::time::sleep_until(until.into()).await;
+    used()
+        .zip(before)
+        .map(|(after, before)| after.saturating_sub(before))
+        .collect()
+}
+
+pub(crate) async fn join(
+    loops: Vec<JoinHandle<Result<Counted, Error>>>,
+) -> Result<Vec<Counted>, Error> {
+    let mut all = Vec::with_capacity(loops.len());
+    for one in loops {
+        all.push(one.await.map_err(other)??);
+    }
+    Ok(all)
+}
+
+/// What one loop has seen.
+pub(crate) struct Counted {
     failed: u64,
     latency: Histogram<u64>,
 }
 
-/// Microseconds, to a minute.
-fn histogram() -> Result<Histogram<u64>, Error> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).map_err(other)
+impl Counted {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            failed: 0,
+            // Microseconds, to a minute.
+            latency: Histogram::new_with_bounds(1, 60_000_000, 3).map_err(other)?,
+        })
+    }
+
+    pub(crate) fn add(&mut self, good: bool, took: Duration) {
+        if good {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.latency.saturating_record(micros);
+        } else {
+            self.failed += 1;
+        }
+    }
 }
 
 async fn ask(
@@ -139,42 +188,57 @@ async fn ask(
     until: Instant,
     request: impl Fn() -> Request<Full<Bytes>>,
 ) -> Result<Counted, Error> {
-    let mut sender = connect(target).await?;
-    let mut counted = Counted {
-        failed: 0,
-        latency: histogram()?,
-    };
+    let mut connection = Connection::dial(target).await?;
+    let mut counted = Counted::new()?;
     while Instant::now() < until {
         let request = request();
-        if sender.ready().await.is_err() {
-            sender = connect(target).await?;
-        }
+        connection.make_ready().await?;
         let started = Instant::now();
-        let answer = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            Ok::<_, hyper::Error>((status, body))
-        };
-        let good = match answer.await {
-            Ok((status, _)) => status == StatusCode::OK,
-            Err(_) => {
-                sender = connect(target).await?;
-                false
-            }
-        };
+        let good = connection.ask(request).await?;
         let ended = Instant::now();
-        if started < from || ended > until {
-            continue;
-        }
-        if good {
-            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            counted.latency.saturating_record(micros);
-        } else {
-            counted.failed += 1;
+        if started >= from && ended <= until {
+            counted.add(good, ended - started);
         }
     }
     Ok(counted)
+}
+
+/// A connection that is kept alive, and dialled anew where it broke.
+pub(crate) struct Connection<'a> {
+    target: &'a Target,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) async fn dial(target: &'a Target) -> Result<Self, Error> {
+        let sender = connect(target).await?;
+        Ok(Self { target, sender })
+    }
+
+    /// So that what is timed afterwards is the request alone.
+    pub(crate) async fn make_ready(&mut self) -> Result<(), Error> {
+        if self.sender.ready().await.is_err() {
+            self.sender = connect(self.target).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the answer says success.
+    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<bool, Error> {
+        let answer = async {
+            let response = self.sender.send_request(request).await?;
+            let status = response.status();
+            response.into_body().collect().await?;
+            Ok::<_, hyper::Error>(status)
+        };
+        match answer.await {
+            Ok(status) => Ok(status.is_success()),
+            Err(_) => {
+                self.sender = connect(self.target).await?;
+                Ok(false)
+            }
+        }
+    }
 }
 
 /// One request and its answer's body.

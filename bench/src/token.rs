@@ -4,11 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use devmesh::{
-    estate::{self, Estate, MODEL, Person},
-    layout::{Addresses, Layout, SERVICES},
-    processes::{Processes, built_binaries},
-};
+use devmesh::estate::{self, MODEL, Person};
 use http::{Request, StatusCode};
 use partner_sim::face::{Identity, to_base64url};
 use serde_json::{Value, json};
@@ -18,6 +14,7 @@ use crate::{
     cpu,
     error::{Error, other},
     floor::{self, Floor},
+    installed::Installed,
     load::{self, Round, Shape, Target},
     peer::{PEERS, Peer},
     plot::{self, Bar},
@@ -47,9 +44,7 @@ pub(crate) struct Options {
 }
 
 struct Ours {
-    processes: Processes,
-    estate: Estate,
-    target: Target,
+    mesh: Installed,
     people: Arc<Vec<Person>>,
 }
 
@@ -113,11 +108,8 @@ pub(crate) async fn measure(options: Options) -> Result<(), Error> {
     add("client_only_alone", client_only(&ours, alone).await?);
     add("face_alone", by_face(&ours, alone).await?);
 
-    let auth = ours
-        .processes
-        .ids()
-        .into_iter()
-        .find(|(name, _)| *name == "auth-svc");
+    let services = ours.mesh.services();
+    let auth = services.into_iter().find(|(name, _)| *name == "auth-svc");
     let resident = auth.and_then(|(_, id)| cpu::resident(id)).unwrap_or(0);
     let report = report(&options, &rounds, &peers, resident);
     println!("{:#}", report["figures"]);
@@ -135,7 +127,7 @@ pub(crate) async fn measure(options: Options) -> Result<(), Error> {
     for peer in peers {
         peer.stop().await?;
     }
-    ours.processes.stop().await?;
+    ours.mesh.stop().await?;
     Ok(())
 }
 
@@ -149,59 +141,29 @@ fn bar(name: &str, rounds: &[Round], ours: bool) -> Bar {
     }
 }
 
-/// The mesh as it is installed, but for limits that would stop a benchmark.
 async fn start(folder: &Path, gallery: usize) -> Result<Ours, Error> {
-    std::fs::create_dir_all(folder)?;
-    let layout = Layout::write(folder, Addresses::free(None)?, &|_| None)?;
-    let file = layout.config_file("edge-rest");
-    let text = std::fs::read_to_string(&file)?
-        .replace(
-            "address_requests_per_second = 1000",
-            "address_requests_per_second = 1000000",
-        )
-        .replace("address_burst = 2000", "address_burst = 1000000");
-    std::fs::write(file, text)?;
-    for service in SERVICES {
-        let file = layout.config_file(service);
-        let text = std::fs::read_to_string(&file)?.replace("\"info\"", "\"warn\"");
-        std::fs::write(file, text)?;
-    }
-    let processes = Processes::start(&layout, &built_binaries()?).await?;
-    let estate = estate::seed(&layout).await?;
-    estate::unlimit(&layout, &estate).await?;
-    let people = estate::populate(&layout, &estate, gallery).await?;
+    let mesh = Installed::start(folder, &BTreeMap::new()).await?;
+    let people = estate::populate(&mesh.layout, &mesh.estate, gallery).await?;
     Ok(Ours {
-        target: Target::new(layout.addresses.public, &layout.ca())?,
-        processes,
-        estate,
+        mesh,
         people: Arc::new(people),
     })
 }
 
-impl Ours {
-    fn services(&self) -> Vec<u32> {
-        let services = self.processes.ids().into_iter();
-        services
-            .filter(|(name, _)| SERVICES.contains(name))
-            .map(|(_, id)| id)
-            .collect()
-    }
-}
-
 async fn client_only(ours: &Ours, shape: Shape) -> Result<Round, Error> {
     let (id, secret) = (
-        ours.estate.client_id.clone(),
-        ours.estate.client_secret.clone(),
+        ours.mesh.estate.client_id.clone(),
+        ours.mesh.estate.client_secret.clone(),
     );
     let request = move || load::token_request("/oauth2/token", &id, &secret, SCOPE);
-    load::run(&ours.target, shape, &ours.services(), request).await
+    load::run(&ours.mesh.target, shape, &ours.mesh.service_ids(), request).await
 }
 
 /// Every request a fresh picture of somebody else.
 async fn by_face(ours: &Ours, shape: Shape) -> Result<Round, Error> {
     let (id, secret) = (
-        ours.estate.client_id.clone(),
-        ours.estate.client_secret.clone(),
+        ours.mesh.estate.client_id.clone(),
+        ours.mesh.estate.client_secret.clone(),
     );
     let faces = Arc::new(prepare_faces(&ours.people));
     let request = move || {
@@ -210,7 +172,7 @@ async fn by_face(ours: &Ours, shape: Shape) -> Result<Round, Error> {
         let parameters = format!("{SCOPE}&face_model={MODEL}&face_vector={vector}");
         load::token_request("/oauth2/token", &id, &secret, &parameters)
     };
-    load::run(&ours.target, shape, &ours.services(), request).await
+    load::run(&ours.mesh.target, shape, &ours.mesh.service_ids(), request).await
 }
 
 fn prepare_faces(people: &[Person]) -> Vec<Identity> {

@@ -84,14 +84,21 @@ impl ServiceConfig for Config {
 
 impl Config {
     pub(crate) fn models(&self) -> Result<Vec<Model>, RunError> {
-        self.models
-            .iter()
-            .enumerate()
-            .map(|(index, model)| {
-                Model::new(model).map_err(|detail| RunError::Model { index, detail })
-            })
-            .collect()
+        models(&self.models)
     }
+}
+
+fn models(configured: &[ModelConfig]) -> Result<Vec<Model>, RunError> {
+    let checked = |(index, model): (usize, &ModelConfig)| {
+        let fault = |detail| RunError::Model { index, detail };
+        // Whoever asks names the model alone.
+        let mut before = configured[..index].iter();
+        if before.any(|other| other.name == model.name) {
+            return Err(fault("name is another model's already"));
+        }
+        Model::new(model).map_err(fault)
+    };
+    configured.iter().enumerate().map(checked).collect()
 }
 
 fn default_models() -> Vec<ModelConfig> {
@@ -107,4 +114,21 @@ fn default_models() -> Vec<ModelConfig> {
 
 fn default_false_match_bound() -> f64 {
     1e-4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_versions_of_one_name_are_refused() {
+        let mut configured = default_models();
+        configured.extend(default_models());
+        configured[1].name = "another".into();
+        assert_eq!(models(&configured).expect("two models").len(), 2);
+        configured[1].name = configured[0].name.clone();
+        configured[1].version = "2".into();
+        let error = models(&configured).expect_err("refused").to_string();
+        assert!(error.contains("models[1]: name"), "{error}");
+    }
 }

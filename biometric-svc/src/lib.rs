@@ -2,6 +2,7 @@
 //! identification, erasure. Knows no people; returns no vector.
 
 mod app;
+#[cfg(feature = "bulk")]
 pub mod bulk;
 mod config;
 mod domain;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use config::{Config, ModelConfig};
 use mesh::{
+    admin::Readiness,
     custody::{self, Custody, CustodyApi, CustodyError, DiagnosisApi},
     db::{self, named_key::NamedKeyError},
     keyring::{Keyring, KeyringError},
@@ -107,6 +109,7 @@ pub async fn run(
     }
     let search = &config.search;
     let index = index::LocalIndex::new(rotations, search.threads(), search.queue)?;
+    let templates = Readiness::default();
     let app = app::App::new(app::Parts {
         store,
         matcher: Arc::new(index),
@@ -115,6 +118,7 @@ pub async fn run(
         custody: custody.clone(),
         restart: environment.restarter(),
         clock: environment.clock.clone(),
+        templates: templates.clone(),
     });
 
     let service = BiometricServiceServer::new(grpc::BiometricApi::new(app.clone()))
@@ -125,6 +129,7 @@ pub async fn run(
         credentials: member.credentials.clone(),
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
+        components: vec![("templates", templates)],
     };
     let counting = app.clone();
     let routes = Routes::new(service)
@@ -136,6 +141,9 @@ pub async fn run(
     let serving = server.serve(listeners.server, routes, environment.shutdown.clone());
     let loading = async {
         app.load().await?;
+        // What has changed meanwhile: an index is not served that is older
+        // than it may be.
+        app.read_feed().await?;
         member.readiness.set(true);
         tracing::info!("serving");
         app.follow(environment.shutdown.clone()).await;

@@ -4,7 +4,6 @@
 pub mod estate;
 pub mod layout;
 pub mod operator;
-pub mod postgres;
 pub mod processes;
 pub mod sim;
 

@@ -99,6 +99,13 @@ impl Sim {
         self.received("commands").await
     }
 
+    /// Forgets the commands received so far.
+    pub async fn forget_commands(&self) -> Result<(), Error> {
+        let url = format!("{}/_sim/commands", self.base);
+        self.http.delete(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Every request for a token that was received, without its credentials.
     pub async fn token_requests(&self) -> Result<Vec<Value>, Error> {
         self.received("token-requests").await

@@ -86,6 +86,7 @@ pub async fn run(
         credentials: member.credentials.clone(),
         policy: member.policy.clone(),
         readiness: member.readiness.clone(),
+        components: vec![],
     };
     let commands = grpc::Commands::new(egress.clone(), environment.clock);
     let commands = CommandServiceServer::new(commands).max_decoding_message_size(MAX_MESSAGE);

@@ -9,12 +9,7 @@ mod outsider;
 mod partner;
 mod processes;
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 pub use assertion::ClientKey;
 pub use clock::ShiftedClock;
@@ -22,12 +17,12 @@ pub use collector::{Collector, Told};
 use devmesh::{
     estate::{self, Estate},
     layout::{Addresses, Layout, Sockets},
-    postgres::Postgres,
     sim::Sim,
 };
 use mesh::{service::Environment, shutdown::Shutdown};
 pub use outsider::{NO_MESSAGE, Outsider, issue_as};
 pub use partner::{Answer, Partner};
+use private_postgres::Postgres;
 pub use processes::ProcessMesh;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -58,10 +53,22 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// One server for all tests of a program.
 fn postgres() -> &'static Postgres {
-    static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| Postgres::start().expect("a private PostgreSQL server"))
+    Postgres::shared().expect("a private PostgreSQL server")
+}
+
+impl Database {
+    /// An empty store for each service that asks; none is the layout's own.
+    fn urls(self) -> impl Fn(&str) -> Option<String> {
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        move |service| match self {
+            Self::Sqlite => None,
+            Self::Postgres => {
+                let made = postgres().create_database(&format!("{service}-{run}"));
+                Some(made.expect("a database"))
+            }
+        }
+    }
 }
 
 impl Mesh {
@@ -74,16 +81,7 @@ impl Mesh {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let (mut sockets, addresses) = Sockets::bind().expect("sockets");
-        let run = uuid::Uuid::new_v4().simple().to_string();
-        let url = |service: &str| match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(
-                postgres()
-                    .create_database(&format!("{service}-{run}"))
-                    .expect("a database"),
-            ),
-        };
-        let layout = Layout::write(folder.path(), addresses, &url).expect("a layout");
+        let layout = Layout::write(folder.path(), addresses, &database.urls()).expect("a layout");
         for service in devmesh::layout::SERVICES {
             let file = layout.config_file(service);
             let text = std::fs::read_to_string(&file).expect("a configuration");

@@ -10,7 +10,7 @@ use devmesh::{
 };
 use tempfile::TempDir;
 
-use crate::Partner;
+use crate::{Database, Partner};
 
 /// Running programs and their estate.
 pub struct ProcessMesh {
@@ -25,7 +25,7 @@ impl ProcessMesh {
     /// Starts the built programs on SQLite; `telemetry` stands in each
     /// service's `[telemetry]` in place of the default.
     pub async fn start(telemetry: Option<&str>) -> Self {
-        Self::start_with(|_, text| match telemetry {
+        Self::start_with(Database::Sqlite, |_, text| match telemetry {
             Some(telemetry) => set_telemetry(&text, telemetry),
             None => text,
         })
@@ -33,11 +33,11 @@ impl ProcessMesh {
     }
 
     /// With each service's configuration (TOML) edited.
-    pub async fn start_with(edit: impl Fn(&str, String) -> String) -> Self {
+    pub async fn start_with(database: Database, edit: impl Fn(&str, String) -> String) -> Self {
         mesh::jose::install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let addresses = Addresses::free(None).expect("free ports");
-        let layout = Layout::write(folder.path(), addresses, &|_| None).expect("a layout");
+        let layout = Layout::write(folder.path(), addresses, &database.urls()).expect("a layout");
         for service in SERVICES {
             let file = layout.config_file(service);
             let text = fs::read_to_string(&file).expect("a configuration");

@@ -3,7 +3,7 @@
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hmac,
+    digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use zeroize::Zeroizing;
@@ -18,6 +18,12 @@ pub enum CryptoError {
     Open,
     #[error("the cryptographic library failed")]
     Library,
+}
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
 }
 
 /// A 256-bit secret. Has no `Debug`, no `Serialize`; wiped when dropped.

@@ -24,12 +24,25 @@ pub(crate) enum Mode {
     Hang,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Behaviour {
     /// Of the gateway.
     pub(crate) mode: Mode,
+    /// The one partner whose gateway it is; none is all of them.
+    pub(crate) partner: Option<String>,
     /// Of the token endpoint.
     pub(crate) token_mode: Mode,
     pub(crate) delay_ms: u64,
+}
+
+impl Behaviour {
+    /// Of the gateway of the partner who was recognised by its token.
+    pub(crate) fn mode_of(&self, partner: Option<&str>) -> Mode {
+        if self.partner.is_none() || self.partner.as_deref() == partner {
+            self.mode
+        } else {
+            Mode::Ok
+        }
+    }
 }

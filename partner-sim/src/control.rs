@@ -31,7 +31,7 @@ async fn set_behaviour(State(app): State<App>, Json(behaviour): Json<Behaviour>)
 }
 
 async fn behaviour(State(app): State<App>) -> Json<Behaviour> {
-    Json(app.shared.lock().behaviour)
+    Json(app.shared.lock().behaviour.clone())
 }
 
 async fn commands(State(app): State<App>) -> Json<Vec<Command>> {
@@ -43,7 +43,9 @@ async fn token_requests(State(app): State<App>) -> Json<Vec<TokenRequest>> {
 }
 
 async fn clear(State(app): State<App>) -> StatusCode {
-    app.shared.lock().commands.clear();
+    let mut state = app.shared.lock();
+    state.commands.clear();
+    state.accepted.clear();
     StatusCode::NO_CONTENT
 }
 

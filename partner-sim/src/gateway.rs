@@ -51,9 +51,14 @@ async fn open(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let behaviour = app.shared.lock().behaviour;
-    if behaviour.mode == Mode::Slow {
-        tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
+    let delay = {
+        let state = app.shared.lock();
+        let partner = bearer(&state, &headers, kind, app.clock.now());
+        let is_slow = state.behaviour.mode_of(partner.as_deref()) == Mode::Slow;
+        is_slow.then(|| Duration::from_millis(state.behaviour.delay_ms))
+    };
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let now = app.clock.now();
@@ -61,12 +66,12 @@ async fn open(
         let mut state = app.shared.lock();
         let partner = bearer(&state, &headers, kind, now);
         let mut command = describe(partner.as_deref(), kind, &device, &headers, body, now);
-        command.duplicate = command.command_id.is_some()
-            && state
-                .commands
-                .iter()
-                .any(|c| c.command_id == command.command_id && c.status == 202);
+        let id = command.command_id.as_ref();
+        command.duplicate = id.is_some_and(|id| state.accepted.contains(id));
         let status = judge(&mut state, partner.as_deref(), &command, &headers);
+        if let (Some(StatusCode::ACCEPTED), Some(id)) = (status, &command.command_id) {
+            state.accepted.insert(id.clone());
+        }
         command.status = status.map_or(0, |status| status.as_u16());
         state.commands.push(command);
         status
@@ -95,7 +100,7 @@ fn judge(
     command: &Command,
     headers: &HeaderMap,
 ) -> Option<StatusCode> {
-    match state.behaviour.mode {
+    match state.behaviour.mode_of(partner) {
         Mode::UnauthorizedOnce => {
             state.behaviour.mode = Mode::Ok;
             state.tokens.clear();

@@ -34,7 +34,7 @@ async fn token(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Respo
             headers: shown(&headers),
             body: String::from_utf8_lossy(&body).into_owned(),
         });
-        state.behaviour
+        state.behaviour.clone()
     };
     match behaviour.token_mode {
         Mode::Ok | Mode::UnauthorizedOnce => {}

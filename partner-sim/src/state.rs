@@ -1,7 +1,7 @@
 //! What the simulator remembers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) behaviour: Behaviour,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) commands: Vec<Command>,
+    /// Ids of those that were taken: a partner looks none up by reading them all.
+    pub(crate) accepted: HashSet<String>,
     pub(crate) token_requests: Vec<TokenRequest>,
     pub(crate) tokens_issued: u64,
 }

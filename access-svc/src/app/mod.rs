@@ -10,6 +10,7 @@ mod grant;
 mod holding;
 mod housekeeping;
 mod log;
+mod near_miss;
 mod opening;
 mod partner;
 mod passage;
@@ -40,6 +41,7 @@ use mesh::{
     limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
+pub(crate) use near_miss::NearMisses;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) near_misses: NearMisses,
     pub(crate) feeds: Feeds,
     pub(crate) log: Log,
 }

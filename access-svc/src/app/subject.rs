@@ -9,6 +9,7 @@ use super::App;
 use crate::{
     domain::{
         device::{Device, DeviceKind, Means},
+        entry,
         plate::Plate,
     },
     error::{Error, Noun},
@@ -159,7 +160,14 @@ impl App {
                 let described = self.describe(&[(context, &resident)], Means::Plate).await?;
                 Ok(described.into_iter().next())
             }
-            None => Ok(None),
+            None => {
+                let now = self.parts.clock.now();
+                let device = context.device_id.as_deref();
+                let telling =
+                    entry::near_miss_of_token(context.partner, &context.client_id, device, now);
+                self.look_for_near_miss(plate.clone(), sites, telling);
+                Ok(None)
+            }
         }
     }
 

@@ -9,12 +9,13 @@ use std::{
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use jsonwebtoken::Validation;
-use mesh::{Clock, jose::access_token_kid, shutdown::Shutdown};
+use mesh::{Clock, crypto::sha256, jose::access_token_kid, shutdown::Shutdown};
+use moka::sync::Cache;
 use tokio::sync::Mutex;
 
 use super::revocations::Revocations;
 use crate::{
-    clients::{Auth, VerificationState},
+    clients::{Auth, VerificationKey, VerificationState},
     domain::token::{Bearer, Claims, Presented},
     error::Error,
 };
@@ -25,6 +26,8 @@ const MOST_STALE: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_millis(750);
 /// How far apart the clocks of auth-svc and this process may be.
 const LEEWAY_S: i64 = 30;
+/// Tokens whose signature need not be verified again.
+const MOST_TOKENS: u64 = 10_000;
 
 pub(crate) struct Verifier {
     auth: Auth,
@@ -35,6 +38,10 @@ pub(crate) struct Verifier {
     /// At least as new as what is held.
     revocations: Revocations,
     refreshing: Mutex<()>,
+    /// Claims of clients' own tokens whose signature was good, by the token's
+    /// SHA-256: such a token comes with every call until it expires. All else
+    /// about it is looked at each time.
+    signed: Cache<[u8; 32], Claims>,
 }
 
 struct Held {
@@ -53,6 +60,7 @@ impl Verifier {
             held: ArcSwapOption::empty(),
             revocations: Revocations::default(),
             refreshing: Mutex::new(()),
+            signed: Cache::new(MOST_TOKENS),
         }
     }
 
@@ -138,16 +146,13 @@ impl Verifier {
 
     fn check(&self, token: &str, kid: &str, state: &VerificationState) -> Result<Claims, Error> {
         let key = state.keys.get(kid).ok_or(Error::InvalidToken)?;
-        let mut validation = Validation::new(key.algorithm);
-        // Times are checked below by this service's own clock.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
-            .map_err(|_| Error::InvalidToken)?
-            .claims;
+        let digest = sha256(token.as_bytes());
+        let known = self.signed.get(&digest);
+        let is_new = known.is_none();
+        let claims = match known {
+            Some(claims) => claims,
+            None => self.decode(token, key)?,
+        };
         let now = self.clock.now().as_second();
         let good = claims.iss == self.issuer
             && claims.aud == self.audience
@@ -155,11 +160,26 @@ impl Verifier {
             && claims.iat <= now + LEEWAY_S
             && claims.nbf <= now + LEEWAY_S
             && !self.revocations.contains(&claims.jti);
-        if good {
-            Ok(claims)
-        } else {
-            Err(Error::InvalidToken)
+        if !good {
+            self.signed.invalidate(&digest);
+            return Err(Error::InvalidToken);
         }
+        if is_new && claims.amr.is_none() {
+            self.signed.insert(digest, claims.clone());
+        }
+        Ok(claims)
+    }
+
+    fn decode(&self, token: &str, key: &VerificationKey) -> Result<Claims, Error> {
+        let mut validation = Validation::new(key.algorithm);
+        // Times are checked below by this service's own clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.required_spec_claims.clear();
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.key, &validation);
+        Ok(decoded.map_err(|_| Error::InvalidToken)?.claims)
     }
 
     /// The token's claims, cut down to what its client may still do.

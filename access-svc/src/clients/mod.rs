@@ -4,7 +4,7 @@ mod auth;
 mod biometric;
 mod edge;
 
-pub(crate) use auth::{Auth, Revocation, VerificationState};
+pub(crate) use auth::{Auth, Revocation, VerificationKey, VerificationState};
 pub(crate) use biometric::{Biometric, Enrolment, SERVICE as BIOMETRIC};
 pub(crate) use edge::{Edge, Witnessed};
 use tonic::Status;

@@ -1,16 +1,17 @@
 //! What the audit log says of a decision, an outcome, an event; and what leads
 //! from an entry to a person, which it does not say.
 
-use audit_log::{Entry, Kind};
+use audit_log::{Entry, Kind, entry::code};
 use jiff::Timestamp;
 use mesh::context::CallContext;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    device::Means,
     event::{CommandResult, CredentialKind, Event},
     opening::{CommandStatus, Opening},
-    plate::Plate,
+    plate::{Difference, Plate},
 };
 
 /// Who is behind what no call asked for.
@@ -107,6 +108,40 @@ pub(crate) fn outcome(opening: &Opening, status: CommandStatus, at: Timestamp) -
         Entry::new(Kind::Outcome, status.as_str(), at),
         opening,
     ))
+}
+
+/// That the plate of an opening's decision may have been another.
+pub(crate) fn near_miss(opening: &Opening, at: Timestamp) -> Entry {
+    in_call(Entry {
+        client: Some(opening.client_id.clone()),
+        means: Some(opening.means.as_str().to_owned()),
+        ..of_opening(Entry::new(Kind::Suggestion, code::NEAR_MISS, at), opening)
+    })
+}
+
+/// The same of a request for a token, which the request's id leads to.
+pub(crate) fn near_miss_of_token(
+    partner: Uuid,
+    client: &str,
+    device: Option<&str>,
+    at: Timestamp,
+) -> Entry {
+    in_call(Entry {
+        partner: Some(partner),
+        client: Some(client.to_owned()),
+        device: device.map(str::to_owned),
+        means: Some(Means::Plate.as_str().to_owned()),
+        ..Entry::new(Kind::Suggestion, code::NEAR_MISS, at)
+    })
+}
+
+/// Whose plate it may have been, and how the one that was read differs.
+pub(crate) fn suggesting(entry: Entry, who: Uuid, difference: Difference) -> Entry {
+    Entry {
+        who: Some(who),
+        differs: Some(difference.as_str().to_owned()),
+        ..entry
+    }
 }
 
 fn of_opening(entry: Entry, opening: &Opening) -> Entry {

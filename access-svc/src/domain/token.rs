@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{device::Means, limits::ClientLimits, signature::SigningSecret};
 
 /// Claims as auth-svc writes them; an unknown claim changes nothing.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
     pub(crate) aud: String,
@@ -33,7 +33,7 @@ pub(crate) struct Claims {
 
 /// What the token is bound to (RFC 7800, RFC 8705 section 3.1). A method of
 /// confirmation that is not understood binds to something that cannot be seen.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Confirmation {
     #[serde(rename = "x5t#S256")]
     thumbprint: Option<String>,

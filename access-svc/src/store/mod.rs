@@ -1,6 +1,8 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+#[cfg(feature = "bulk")]
+pub mod bulk;
 mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
@@ -14,6 +16,7 @@ mod holding;
 mod log;
 mod lookup;
 pub(crate) mod migration;
+mod near_miss;
 mod opening;
 mod partner;
 mod resident;

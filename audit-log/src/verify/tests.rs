@@ -318,6 +318,39 @@ fn what_an_erasure_destroyed_is_not_missed() {
 }
 
 #[test]
+fn a_strangers_link_may_go_with_whom_it_nearly_named() {
+    let at = "2026-11-24T06:00:00Z".parse().expect("a time");
+    let (opening, who) = (Uuid::from_u128(77), Uuid::from_u128(9));
+    let read = Entry {
+        opening: Some(opening),
+        sealed: Some(digest(&link(0))),
+        ..Entry::new(Kind::Decision, "subject_not_recognized", at)
+    };
+    let suggestion = Entry {
+        opening: Some(opening),
+        who: Some(who),
+        ..Entry::new(Kind::Suggestion, code::NEAR_MISS, at)
+    };
+    let erased = Entry {
+        who: Some(who),
+        ..Entry::new(Kind::Erasure, code::FINISHED, at)
+    };
+    let without_link = |entries: &[&Entry]| {
+        let mut stored = Stored::new(entries.iter().map(|entry| (*entry).clone()), &[]);
+        stored.rows[0].link = SealedLink::Absent;
+        stored.report()
+    };
+    let good = without_link(&[&read, &suggestion, &erased]);
+    assert!(good.is_good(), "{:?}", good.findings);
+    assert_eq!(good.links_gone, 1);
+    for entries in [&[&read, &suggestion][..], &[&read, &erased]] {
+        let report = without_link(entries);
+        let gone = [Finding::LinkGone { number: 0 }];
+        assert_eq!(report.findings.told(), gone);
+    }
+}
+
+#[test]
 fn findings_are_counted_past_a_hundred() {
     let mut stored = Stored::of(400);
     stored.rows.clear();

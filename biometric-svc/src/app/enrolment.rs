@@ -55,6 +55,7 @@ impl App {
             galleries: &enrolment.galleries,
         };
         parts.matcher.put(&place, model, &content);
+        self.0.corrupt.mended(place.subject, place.template);
         parts.matcher.set_galleries(place.subject, place.galleries);
         Ok(templates)
     }

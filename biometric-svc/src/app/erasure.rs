@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh::{
     clock::{from_micros, to_micros},
+    custody::CustodyError,
     fault,
 };
 use serde::Serialize;
@@ -53,7 +54,9 @@ impl App {
             let begun = to_micros(parts.clock.now());
             parts.store.destroy_key(subject, pseudonym, begun).await?;
             fault::point("biometric.erasure.after_key");
-            parts.store.delete_rows(subject, begun).await?
+            let change = parts.store.delete_rows(subject, begun).await?;
+            self.0.corrupt.set_of(subject, &[]);
+            change
         };
         fault::point("biometric.erasure.after_rows");
         self.wait_for_replicas(change).await?;
@@ -75,18 +78,20 @@ impl App {
             .erasure(subject)
             .await?
             .ok_or(Error::SubjectNotFound)?;
-        let at = parts.clock.now();
-        let entry = parts
-            .custody
-            .ledger()?
+        let now = parts.clock.now();
+        let ledger = parts.custody.ledger()?;
+        // A crash may have come between the line and the receipt.
+        let written = ledger.written_at(subject).await;
+        let at = written.map_err(CustodyError::from)?.unwrap_or(now);
+        let entry = ledger
             .append(subject, erasure.pseudonym, at)
             .await
-            .map_err(mesh::custody::CustodyError::from)?;
+            .map_err(CustodyError::from)?;
         fault::point("biometric.erasure.after_ledger");
         let is_final = nothing_left && parts.custody.keeps_no_copies().await?;
         erasure.erased_at = Some(to_micros(entry.at));
         erasure.ledger_number = i64::try_from(entry.number).ok();
-        erasure.final_at = is_final.then_some(to_micros(at));
+        erasure.final_at = is_final.then_some(to_micros(now));
         erasure.receipt = Some(self.sign(&erasure)?);
         parts.store.finish_erasure(erasure).await?;
         tracing::info!("a subject was erased");

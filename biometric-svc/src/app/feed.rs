@@ -35,11 +35,12 @@ struct Position {
 }
 
 impl Feed {
-    /// From here on the index is what the store was at that change.
-    pub(super) fn begin(&self, applied: i64) {
+    /// From here on the index is what the store was at that change, which the
+    /// store was asked for at that moment: an answer may be slow.
+    pub(super) fn begin(&self, applied: i64, asked: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Position {
             applied,
-            read: Instant::now(),
+            read: asked,
         });
     }
 
@@ -49,9 +50,13 @@ impl Feed {
 
     /// Whether somebody may be recognised.
     pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_at(Instant::now())
+    }
+
+    fn check_at(&self, now: Instant) -> Result<(), Error> {
         match self.position() {
             None => Err(Error::NotReady),
-            Some(position) if position.read.elapsed() > STALE => Err(Error::Stale),
+            Some(position) if now.duration_since(position.read) > STALE => Err(Error::Stale),
             Some(_) => Ok(()),
         }
     }
@@ -79,7 +84,7 @@ impl App {
         }
     }
 
-    async fn read_feed(&self) -> Result<(), Error> {
+    pub(crate) async fn read_feed(&self) -> Result<(), Error> {
         let store = &self.parts().store;
         let Some(position) = self.0.feed.position() else {
             return Ok(());
@@ -89,34 +94,42 @@ impl App {
             tracing::warn!("away for too long: the index is loaded anew");
             return self.load().await;
         }
-        loop {
+        let asked = loop {
+            let asked = Instant::now();
             let changes = store.changes_after(applied).await?;
             let Some(last) = changes.last().map(|change| change.number) else {
-                break;
+                break asked;
             };
             for change in changes.iter().filter(|change| !change.own) {
                 self.read_again(change.subject).await?;
             }
             applied = last;
-        }
-        self.0.feed.begin(applied);
+        };
+        self.0.feed.begin(applied, asked);
         Ok(())
     }
 
-    async fn read_again(&self, subject: uuid::Uuid) -> Result<(), Error> {
+    /// As the store has the subject now.
+    pub(super) async fn read_again(&self, subject: uuid::Uuid) -> Result<(), Error> {
         let _lock = self.lock(subject).await;
         let matcher = &self.parts().matcher;
-        match self.parts().store.subject(subject).await? {
-            None => matcher.retain(subject, &[]),
-            Some((galleries, templates)) => {
-                let kept: Vec<_> = templates.iter().map(|template| template.id).collect();
-                for template in &templates {
-                    self.take_in(subject, &galleries, template);
+        let (mut kept, mut corrupt) = (Vec::new(), Vec::new());
+        if let Some(stored) = self.parts().store.subject(subject).await? {
+            corrupt = stored.corrupt;
+            for template in &stored.templates {
+                if self.take_in(subject, &stored.galleries, template) {
+                    kept.push(template.id);
+                } else {
+                    corrupt.push(template.id);
                 }
-                matcher.set_galleries(subject, &galleries);
-                matcher.retain(subject, &kept);
             }
+            matcher.set_galleries(subject, &stored.galleries);
         }
+        matcher.retain(subject, &kept);
+        if !corrupt.is_empty() {
+            tracing::error!(rows = corrupt.len(), "rows that do not open are left out");
+        }
+        self.0.corrupt.set_of(subject, &corrupt);
         Ok(())
     }
 
@@ -165,5 +178,23 @@ impl App {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_recognised_before_the_first_reading_or_long_after_the_last() {
+        let feed = Feed::default();
+        let start = Instant::now();
+        assert!(matches!(feed.check_at(start), Err(Error::NotReady)));
+        feed.begin(7, start);
+        assert!(feed.check_at(start + STALE).is_ok());
+        let late = start + STALE + Duration::from_millis(1);
+        assert!(matches!(feed.check_at(late), Err(Error::Stale)));
+        feed.begin(7, late);
+        assert!(feed.check_at(late).is_ok());
     }
 }

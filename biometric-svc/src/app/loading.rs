@@ -1,6 +1,6 @@
 //! Filling the index from the store.
 
-use std::{sync::atomic::Ordering, time::Instant};
+use std::{collections::BTreeSet, time::Instant};
 
 use face_index::FaceVector;
 use uuid::Uuid;
@@ -28,33 +28,35 @@ impl App {
                 .matcher
                 .reserve(&only.model, usize::try_from(count).unwrap_or(0));
         }
-        let (mut refused, mut bare) = (0, Vec::new());
+        let (mut refused, mut bare) = (Vec::new(), Vec::new());
         let corrupt = parts
             .store
             .load(|subject, galleries, stored| {
                 if stored.rotation == 0 {
                     bare.push((subject, stored));
                 } else if !self.take_in(subject, galleries, &stored) {
-                    refused += 1;
+                    refused.push((subject, stored.id));
                 }
             })
             .await?;
         for (subject, stored) in bare {
-            refused += usize::from(!self.protect_bare(subject, stored).await?);
+            let id = stored.id;
+            if !self.protect_bare(subject, stored).await? {
+                refused.push((subject, id));
+            }
         }
-        self.0.corrupt.store(corrupt + refused, Ordering::Relaxed);
-        self.0.feed.begin(change);
+        let corrupt: BTreeSet<_> = corrupt.into_iter().chain(refused).collect();
+        let rows = corrupt.len();
+        self.0.corrupt.set_all(corrupt);
+        self.0.feed.begin(change, started);
         let counts = parts.matcher.counts();
         tracing::info!(
             templates = ?counts.templates,
             seconds = started.elapsed().as_secs_f32(),
             "index loaded"
         );
-        if corrupt + refused > 0 {
-            tracing::error!(
-                rows = corrupt + refused,
-                "rows that do not open are left out"
-            );
+        if rows > 0 {
+            tracing::error!(rows, "rows that do not open are left out");
         }
         Ok(())
     }
@@ -97,13 +99,14 @@ impl App {
             .store
             .replace_content(subject, stored.id, known.rotation, content)
             .await?;
-        let Some((galleries, templates)) = self.parts().store.subject(subject).await? else {
+        let Some(now) = self.parts().store.subject(subject).await? else {
             return Ok(true);
         };
-        let good = templates
+        let good = now
+            .templates
             .iter()
             .filter(|template| template.id == stored.id)
-            .all(|template| self.take_in(subject, &galleries, template));
+            .all(|template| self.take_in(subject, &now.galleries, template));
         Ok(good)
     }
 }

@@ -1,5 +1,6 @@
 //! The use cases.
 
+mod corrupt;
 mod enrolment;
 mod erasure;
 mod feed;
@@ -8,18 +9,14 @@ mod loading;
 mod models;
 mod renewal;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 pub(crate) use enrolment::Enrolment;
-use mesh::{Clock, crypto::Key, custody::Custody};
-pub(crate) use models::ModelCount;
+use mesh::{Clock, admin::Readiness, crypto::Key, custody::Custody};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use self::feed::Feed;
+use self::{corrupt::Corrupt, feed::Feed};
 use crate::{
     domain::model::Model,
     error::Error,
@@ -39,6 +36,8 @@ pub(crate) struct Parts {
     /// Has the service start over.
     pub(crate) restart: Arc<dyn Fn() + Send + Sync>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether every template's row opens.
+    pub(crate) templates: Readiness,
 }
 
 /// A model with the number of its rotation.
@@ -53,7 +52,7 @@ pub(crate) struct App(Arc<Inner>);
 struct Inner {
     parts: Parts,
     feed: Feed,
-    corrupt: AtomicUsize,
+    corrupt: Corrupt,
     /// A change is committed and taken into the index before the next one of
     /// the same subject: an older state must not overtake a newer one.
     locks: Vec<Mutex<()>>,
@@ -62,9 +61,9 @@ struct Inner {
 impl App {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
-            parts,
             feed: Feed::default(),
-            corrupt: AtomicUsize::new(0),
+            corrupt: Corrupt::new(parts.templates.clone()),
+            parts,
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
         }))
     }
@@ -85,9 +84,9 @@ impl App {
         })
     }
 
-    /// Rows that did not open when the index was loaded.
+    /// Templates whose rows do not open.
     pub(crate) fn corrupt_rows(&self) -> usize {
-        self.0.corrupt.load(Ordering::Relaxed)
+        self.0.corrupt.count()
     }
 
     fn model(&self, name: &str) -> Result<&KnownModel, Error> {

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    app::{self, App, Enrolment},
+    app::{App, Enrolment},
     domain::identification::Outcome,
     error::Error,
 };
@@ -185,11 +185,6 @@ impl BiometricService for BiometricApi {
         let status = self.app.status().await?;
         let templates = status.counts.templates.iter().map(|(_, count)| count);
         let models = self.app.model_counts().await?.into_iter();
-        let is_served = |count: &app::ModelCount| {
-            self.app
-                .models()
-                .any(|model| model.name == count.name && model.version == count.version)
-        };
         Ok(Response::new(GetStatusResponse {
             subjects: status.subjects,
             templates: templates.sum::<usize>() as u64,
@@ -197,10 +192,11 @@ impl BiometricService for BiometricApi {
             corrupt_rows: status.corrupt as u64,
             models: models
                 .map(|count| ModelCount {
-                    served: is_served(&count),
                     name: count.name,
                     version: count.version,
                     templates: count.templates,
+                    served: count.served,
+                    subjects_missing: count.subjects_missing,
                 })
                 .collect(),
         }))

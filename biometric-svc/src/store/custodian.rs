@@ -68,7 +68,7 @@ impl Custodian for Store {
     /// key that would have opened its neighbour is gone.
     async fn verify(&self) -> Result<u64, CustodyError> {
         let unopened = self.load(|_, _, _| {}).await.map_err(CustodyError::store)?;
-        Ok(unopened as u64)
+        Ok(unopened.len() as u64)
     }
 
     fn tables(&self) -> Vec<Box<dyn Table>> {

@@ -34,6 +34,14 @@ pub(crate) struct StoredTemplate {
     pub(crate) content: Protected,
 }
 
+/// A subject as it was stored.
+pub(crate) struct StoredSubject {
+    pub(crate) galleries: Vec<Uuid>,
+    pub(crate) templates: Vec<StoredTemplate>,
+    /// Templates whose rows do not open.
+    pub(crate) corrupt: Vec<Uuid>,
+}
+
 #[derive(Clone)]
 pub(crate) struct Store {
     db: Db,

@@ -7,7 +7,7 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Expr, Func, OnConflict},
 };
 use uuid::Uuid;
 
@@ -57,6 +57,7 @@ impl Store {
     }
 
     /// Stores templates of subjects that the store does not have yet, one each.
+    #[cfg(feature = "bulk")]
     pub(crate) async fn put_new_subjects(&self, new: Vec<NewTemplate>) -> Result<(), Error> {
         let mut subjects = Vec::with_capacity(new.len());
         let mut templates = Vec::with_capacity(new.len());
@@ -148,13 +149,19 @@ impl Store {
             .await
     }
 
-    /// How many templates each model and version has.
-    pub(crate) async fn templates_by_model(&self) -> Result<Vec<(String, String, i64)>, Error> {
+    /// How many templates each model and version has, and of how many subjects.
+    pub(crate) async fn templates_by_model(
+        &self,
+    ) -> Result<Vec<(String, String, i64, i64)>, Error> {
         Ok(template::Entity::find()
             .select_only()
             .column(template::Column::Model)
             .column(template::Column::ModelVersion)
-            .column_as(template::Column::Id.count(), "templates")
+            .column_as(template::Column::SubjectId.count(), "templates")
+            .expr_as(
+                Func::count_distinct(Expr::col(template::Column::SubjectId)),
+                "subjects",
+            )
             .group_by(template::Column::Model)
             .group_by(template::Column::ModelVersion)
             .order_by_asc(template::Column::Model)

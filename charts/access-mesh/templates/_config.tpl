@@ -61,6 +61,27 @@ ledger = "/var/lib/propdev-ledger/{{ $member.name }}.jsonl"
 copies = ["/var/lib/propdev-ledger-copy"]
 {{- end }}
 {{- end }}
+{{- with $member.audit }}
+
+[audit]
+{{- with .origin }}
+origin = {{ toJson . }}
+{{- end }}
+{{- if .checkpointClaim }}
+folders = ["/var/lib/propdev-checkpoints"]
+{{- end }}
+publish_every_s = {{ int .publishEverySeconds }}
+keep_days = {{ int .keepDays }}
+strangers_keep_days = {{ int .strangersKeepDays }}
+{{- range $index, $witness := .witnesses }}
+
+[[audit.witnesses]]
+url = {{ $witness.url | toJson }}
+{{- if $witness.caSecret }}
+ca = "/etc/propdev/witnesses/{{ $index }}.crt"
+{{- end }}
+{{- end }}
+{{- end }}
 {{- range $member.models }}
 
 [[models]]

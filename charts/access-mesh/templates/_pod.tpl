@@ -124,6 +124,10 @@ containers:
       - name: ledger-copy
         mountPath: /var/lib/propdev-ledger-copy
       {{- end }}
+      {{- if and $member.audit $member.audit.checkpointClaim }}
+      - name: checkpoints
+        mountPath: /var/lib/propdev-checkpoints
+      {{- end }}
 volumes:
   # Configuration, certificates and keys in one folder. Kubernetes replaces
   # its content as a whole when a Secret changes, and the service reloads.
@@ -166,6 +170,16 @@ volumes:
             items:
               - {key: keyring.json, path: keyring/keyring.json}
         {{- end }}
+        {{- with $member.audit }}
+        {{- range $index, $witness := .witnesses }}
+        {{- with $witness.caSecret }}
+        - secret:
+            name: {{ . }}
+            items:
+              - {key: ca.crt, path: witnesses/{{ $index }}.crt}
+        {{- end }}
+        {{- end }}
+        {{- end }}
   # In memory: nothing a service holds may reach a node's disk.
   - name: tmp
     emptyDir:
@@ -180,5 +194,10 @@ volumes:
   - name: ledger-copy
     persistentVolumeClaim:
       claimName: {{ $member.ledger.copyClaim }}
+  {{- end }}
+  {{- if and $member.audit $member.audit.checkpointClaim }}
+  - name: checkpoints
+    persistentVolumeClaim:
+      claimName: {{ $member.audit.checkpointClaim }}
   {{- end }}
 {{- end -}}

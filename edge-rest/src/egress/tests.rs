@@ -1,13 +1,20 @@
 //! Commands against a partner of the test's own, over real TLS.
 
+mod guards;
+
 use std::{
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use axum::{Router, extract::State, response::IntoResponse, routing::post};
-use http::{HeaderMap, StatusCode};
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, StatusCode, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -38,6 +45,8 @@ type Gateway = Box<dyn Fn(u32, &HeaderMap) -> Reply + Send + Sync>;
 
 enum Reply {
     Status(u16),
+    /// To another door of the same gateway.
+    Redirect,
     Hang,
 }
 
@@ -66,13 +75,19 @@ async fn token(State(partner): State<Arc<Partner>>, headers: HeaderMap) -> impl 
     (StatusCode::OK, body)
 }
 
-async fn open(State(partner): State<Arc<Partner>>, headers: HeaderMap, body: String) -> StatusCode {
+async fn open(State(partner): State<Arc<Partner>>, headers: HeaderMap, body: String) -> Response {
     let call = partner.calls.fetch_add(1, SeqCst) + 1;
     let body = serde_json::from_str(&body).unwrap_or_default();
     let reply = (partner.gateway)(call, &headers);
     partner.seen.lock().expect("a lock").push((headers, body));
     match reply {
-        Reply::Status(status) => StatusCode::from_u16(status).expect("a status"),
+        Reply::Status(status) => StatusCode::from_u16(status)
+            .expect("a status")
+            .into_response(),
+        Reply::Redirect => {
+            let elsewhere = [(header::LOCATION, "/v1/doors/door-2/open")];
+            (StatusCode::TEMPORARY_REDIRECT, elsewhere).into_response()
+        }
         Reply::Hang => std::future::pending().await,
     }
 }
@@ -384,11 +399,12 @@ async fn private_addresses_are_not_dialled_unless_configured() {
 }
 
 #[tokio::test]
-async fn a_hundred_commands_share_one_token_and_one_reading_of_settings() {
+async fn a_thousand_commands_share_one_token_and_one_reading_of_settings() {
+    const A_WHILE: Duration = Duration::from_secs(60);
     let world = world(false, |_, _| Reply::Status(200)).await;
     let egress = &world.egress;
     let results = futures::future::join_all(
-        (0..100).map(|_| async move { egress.send(&command(LATE)).await }),
+        (0..1_000).map(|_| async move { egress.send(&command(A_WHILE)).await }),
     )
     .await;
     assert!(

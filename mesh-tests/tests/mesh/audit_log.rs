@@ -304,7 +304,11 @@ async fn entries_are_found_and_followed(mesh: Mesh) {
     assert_eq!(line["entry"]["code"], "key_opened");
 }
 
-async fn link(mesh: &Mesh, role: &str, number: &Value) -> Result<OpenLinkResponse, Code> {
+pub(crate) async fn link(
+    mesh: &Mesh,
+    role: &str,
+    number: &Value,
+) -> Result<OpenLinkResponse, Code> {
     let request = OpenLinkRequest {
         number: number.as_u64().expect("a number"),
     };

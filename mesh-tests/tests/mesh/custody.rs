@@ -8,7 +8,10 @@ use devmesh::{
 use mesh_tests::{Mesh, on_both_databases};
 use propdev_proto::{
     access::ListEventsRequest,
-    mesh::{CreateBackupRequest, GetKeyStatusRequest, RestoreBackupRequest, RotateKeysRequest},
+    mesh::{
+        CreateBackupRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListBackupsRequest,
+        RestoreBackupRequest, RotateKeysRequest,
+    },
 };
 use serde_json::json;
 
@@ -17,6 +20,7 @@ use crate::eventually;
 on_both_databases!(
     doors_open_while_keys_rotate_and_after,
     auth_svc_comes_back_from_its_backup,
+    a_week_later_keys_have_rotated_by_themselves,
 );
 
 async fn doors_open_while_keys_rotate_and_after(mesh: Mesh) {
@@ -72,6 +76,36 @@ async fn doors_open_while_keys_rotate_and_after(mesh: Mesh) {
     assert!(events[0].holder_known, "{events:?}");
     // Again: a client that has proved itself anew, and the keys of today.
     assert_eq!(partner.ask_token(&[]).await.status, 200);
+}
+
+async fn a_week_later_keys_have_rotated_by_themselves(mesh: Mesh) {
+    let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
+    let status = async |service: &str| {
+        let mut custody = viewer.custody(service);
+        let status = custody.get_key_status(GetKeyStatusRequest {}).await;
+        status.expect("a status").into_inner()
+    };
+    let ids = |status: &GetKeyStatusResponse| -> Vec<i64> {
+        status.epochs.iter().map(|epoch| epoch.id).collect()
+    };
+    for service in STORING {
+        assert_eq!(ids(&status(service).await), [1], "{service}");
+    }
+    mesh.clock.advance(7 * 24 * 3_600);
+    for service in STORING {
+        eventually(service, async || {
+            let status = status(service).await;
+            ids(&status) == [2] && !status.rotation_running
+        })
+        .await;
+        let mut custody = viewer.custody(service);
+        let backups = custody.list_backups(ListBackupsRequest {}).await;
+        let backups = backups.expect("a list").into_inner().backups;
+        assert!(
+            backups.iter().all(|backup| backup.epoch == 2) && !backups.is_empty(),
+            "{service}"
+        );
+    }
 }
 
 async fn auth_svc_comes_back_from_its_backup(mut mesh: Mesh) {

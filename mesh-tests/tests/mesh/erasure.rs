@@ -5,7 +5,7 @@ use devmesh::{
     operator::Operator,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
-use mesh_tests::{Mesh, ProcessMesh, on_both_databases};
+use mesh_tests::{Mesh, on_both_databases};
 use propdev_proto::{
     access::{
         AddCredentialRequest, AddVehicleRequest, CredentialKind, EraseResidentRequest,
@@ -63,7 +63,10 @@ async fn settle_in(mesh: &Mesh, person: &Person) {
     assert_eq!(told.status, 202, "{told:?}");
 }
 
-async fn erase(operator: &Operator, person: &Person) -> Result<EraseResidentResponse, Status> {
+pub(crate) async fn erase(
+    operator: &Operator,
+    person: &Person,
+) -> Result<EraseResidentResponse, Status> {
     let request = EraseResidentRequest {
         resident_id: person.resident_id.clone(),
         reason: ErasureReason::MovedOut.into(),
@@ -72,7 +75,7 @@ async fn erase(operator: &Operator, person: &Person) -> Result<EraseResidentResp
     Ok(answer.into_inner())
 }
 
-async fn erasure_of(operator: &Operator, whom: Whom) -> Erasure {
+pub(crate) async fn erasure_of(operator: &Operator, whom: Whom) -> Erasure {
     let request = GetErasureRequest { whom: Some(whom) };
     let answer = operator.erasures().get_erasure(request).await;
     answer
@@ -82,11 +85,11 @@ async fn erasure_of(operator: &Operator, whom: Whom) -> Erasure {
         .expect("one")
 }
 
-fn is_receipted(erasure: &Erasure) -> bool {
+pub(crate) fn is_receipted(erasure: &Erasure) -> bool {
     erasure.step >= ErasureStep::ReceiptGiven as i32
 }
 
-fn resident(person: &Person) -> Whom {
+pub(crate) fn resident(person: &Person) -> Whom {
     Whom::ResidentId(person.resident_id.clone())
 }
 
@@ -115,7 +118,11 @@ async fn claims(operator: &Operator, service: &str, jws: &str) -> Value {
 }
 
 /// The receipts of one service, the oldest first.
-async fn receipts_of(operator: &Operator, erasure: &Erasure, service: &str) -> Vec<Value> {
+pub(crate) async fn receipts_of(
+    operator: &Operator,
+    erasure: &Erasure,
+    service: &str,
+) -> Vec<Value> {
     let mut all = Vec::new();
     for receipt in &erasure.receipts {
         if receipt.service == service {
@@ -322,55 +329,4 @@ async fn an_erasure_is_final_when_the_epochs_have_ended(mesh: Mesh) {
     };
     let listed = privacy.erasures().list_erasures(unfinished).await;
     assert!(listed.expect("listed").into_inner().erasures.is_empty());
-}
-
-/// The end of each step, and the middle of one, where the process dies.
-const POINTS: [&str; 10] = [
-    "erasure.after_rights",
-    "erasure.after_biometrics",
-    "erasure.after_key",
-    "erasure.after_tokens",
-    "erasure.after_vehicles",
-    "erasure.after_credentials",
-    "erasure.after_columns",
-    "ledger.before_copies",
-    "erasure.after_ledger",
-    "erasure.after_receipt",
-];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erasure_outlives_a_crash_after_any_step() {
-    let mut mesh = ProcessMesh::start(None).await;
-    let people = estate::populate(&mesh.layout, &mesh.estate, POINTS.len())
-        .await
-        .expect("people");
-    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
-    for (point, person) in POINTS.into_iter().zip(&people) {
-        let processes = &mut mesh.processes;
-        processes.terminate("access-svc").await.expect("stopped");
-        let started = processes.restart_to_die("access-svc", point).await;
-        started.expect("started");
-        erase(&privacy, person).await.expect_err(point);
-        processes.wait_for_end("access-svc").await.expect("dead");
-        processes.restart("access-svc").await.expect("restarted");
-        eventually(point, async || {
-            is_receipted(&erasure_of(&privacy, resident(person)).await)
-        })
-        .await;
-        let erasure = erasure_of(&privacy, resident(person)).await;
-        assert_eq!(
-            (
-                erasure.counts.unwrap_or_default().templates,
-                erasure.counts.unwrap_or_default().grants
-            ),
-            (1, 1),
-            "{point}"
-        );
-        let receipts = receipts_of(&privacy, &erasure, "access-svc").await;
-        assert_eq!(receipts.len(), 1, "{point}");
-    }
-    // Each is written down once.
-    let ledger = std::fs::read_to_string(mesh.layout.ledger_file("access-svc")).expect("a ledger");
-    assert_eq!(ledger.lines().count(), 1 + POINTS.len());
-    mesh.processes.stop().await.expect("stopped");
 }

@@ -14,7 +14,7 @@ use mesh::{
     config::KeyringConfig,
     keyring::{Keyring, WrappedKey},
 };
-use mesh_tests::ProcessMesh;
+use mesh_tests::{Database, ProcessMesh};
 use propdev_proto::{
     access::EraseResidentRequest,
     biometric::GetErasureReceiptsRequest,
@@ -23,7 +23,7 @@ use propdev_proto::{
         verify_backup_request,
     },
 };
-use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Database as Connection, DbBackend, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ struct Stored {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_erased_leave_nothing_behind_in_files_or_memory() {
-    let mesh = ProcessMesh::start_with(|_, text| {
+    let mesh = ProcessMesh::start_with(Database::Sqlite, |_, text| {
         text.replace("[server]\n", "[server]\nmax_connection_age_s = 1\n")
     })
     .await;
@@ -129,7 +129,7 @@ async fn read_store(mesh: &ProcessMesh) -> Vec<Stored> {
         .await
         .expect("the keyring");
     let url = mesh.layout.sqlite_url(BIOMETRIC);
-    let db = Database::connect(url).await.expect("the store");
+    let db = Connection::connect(url).await.expect("the store");
     let rows = db
         .query_all_raw(Statement::from_string(
             DbBackend::Sqlite,

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod audit_log;
+mod audit_takeover;
 mod audit_tampering;
 mod bad_input;
 mod causes;
@@ -10,6 +11,7 @@ mod clients;
 mod custody;
 mod ecosystems;
 mod erasure;
+mod erasure_crashes;
 mod faces;
 mod flood;
 mod flows;
@@ -19,23 +21,28 @@ mod forensics;
 mod forgery;
 mod limits;
 mod matrix;
+mod near_miss;
 mod outages;
 mod passage;
 mod personal_data;
 mod processes;
 mod proxies;
+mod reenrolment;
 mod refusals;
 mod replicas;
 mod revocation;
 mod rotation;
+mod sending;
 mod signatures;
 mod signing_keys;
 mod startup;
 mod telemetry;
 mod templates;
 mod token_audit;
+mod transit;
 mod transport;
 mod webhooks;
+mod witness;
 
 use std::{process::Output, time::Duration};
 

@@ -2,19 +2,22 @@
 
 use devmesh::{estate::MODEL, layout::Layout, operator::Operator};
 use mesh::{policy::Policy, tls::Credentials};
-use mesh_tests::{Database, Mesh, on_both_databases};
+use mesh_tests::{Database, Mesh, ProcessMesh, on_both_databases};
 use propctl::dev::{self, Names, Validity};
 use propdev_proto::{
     access::EraseResidentRequest,
     biometric::{
-        FaceVector, ForgetModelRequest, GetStatusRequest, IdentifyRequest, IdentifyResponse,
-        RenewRotationRequest, biometric_service_client::BiometricServiceClient,
+        FaceVector, ForgetModelRequest, GetStatusRequest, GetStatusResponse, IdentifyRequest,
+        IdentifyResponse, RenewRotationRequest, biometric_service_client::BiometricServiceClient,
         identify_response::Outcome,
     },
     mesh::{CreateBackupRequest, RestoreBackupRequest},
 };
 use sea_orm::ConnectionTrait;
 use tonic::{Code, Status};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{database, eventually};
 
@@ -23,12 +26,21 @@ const BIOMETRIC: &str = "biometric-svc";
 on_both_databases!(
     a_renewed_rotation_knows_the_same_people,
     damaged_rows_are_left_out_and_counted,
+    a_row_damaged_while_serving_is_left_out_once_it_is_read,
+    who_cannot_read_the_feed_recognises_nobody,
     models_are_forgotten_once_nobody_serves_them,
     a_restored_store_knows_all_but_the_erased,
 );
 
+/// Of the first template in order, what opens and what does not.
+const SWAP: &str = "UPDATE templates SET sealed = consent_sealed, consent_sealed = sealed \
+                    WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1)";
+/// As another replica would tell of its subject.
+const TELL: &str = "INSERT INTO changes (subject_id, replica, at) \
+                    SELECT subject_id, subject_id, 0 FROM templates ORDER BY id LIMIT 1";
+
 /// biometric-svc as auth-svc asks it, at the addresses of the layout.
-fn asked(layout: &Layout) -> BiometricServiceClient<mesh::client::MeshChannel> {
+fn channel(layout: &Layout) -> mesh::client::MeshChannel {
     let folder = layout.root.join("callers").join("auth-svc-of-the-test");
     let validity = Validity::days_from_now(1);
     let names = Names::default();
@@ -38,7 +50,26 @@ fn asked(layout: &Layout) -> BiometricServiceClient<mesh::client::MeshChannel> {
     let policy = Policy::built_in().expect("contracts");
     let endpoint = format!("https://{}", layout.addresses.grpc(BIOMETRIC));
     let channel = mesh::client::connect(BIOMETRIC, &endpoint, credentials, policy);
-    BiometricServiceClient::new(channel.expect("a channel"))
+    channel.expect("a channel")
+}
+
+fn asked(layout: &Layout) -> BiometricServiceClient<mesh::client::MeshChannel> {
+    BiometricServiceClient::new(channel(layout))
+}
+
+/// The health of the service, or of a part of it.
+async fn health(layout: &Layout, component: &str) -> ServingStatus {
+    let request = HealthCheckRequest {
+        service: component.into(),
+    };
+    let answer = HealthClient::new(channel(layout)).check(request).await;
+    answer.expect("a health").into_inner().status()
+}
+
+async fn status(layout: &Layout) -> GetStatusResponse {
+    let viewer = Operator::connect(layout, "viewer").expect("an operator");
+    let status = viewer.biometric().get_status(GetStatusRequest {}).await;
+    status.expect("a status").into_inner()
 }
 
 async fn identify(layout: &Layout, site: &str, probe: &[f32]) -> Result<IdentifyResponse, Status> {
@@ -126,18 +157,98 @@ async fn a_renewed_rotation_knows_the_same_people(mut mesh: Mesh) {
 async fn damaged_rows_are_left_out_and_counted(mut mesh: Mesh) {
     mesh.stop(BIOMETRIC).await;
     let db = database(&mesh.layout, BIOMETRIC).await;
-    db.execute_unprepared(
-        "UPDATE templates SET sealed = consent_sealed WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1)",
-    )
-    .await
-    .expect("damaged");
+    db.execute_unprepared(SWAP).await.expect("damaged");
     db.close().await.expect("closed");
     mesh.restart(BIOMETRIC).await;
-    let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
-    let status = viewer.biometric().get_status(GetStatusRequest {}).await;
-    let status = status.expect("a status").into_inner();
+    let status = status(&mesh.layout).await;
     assert_eq!(status.corrupt_rows, 1);
     assert!(status.templates >= 2, "{status:?}");
+    eventually("its health tells", async || {
+        health(&mesh.layout, "templates").await == ServingStatus::NotServing
+    })
+    .await;
+    // And nobody is sent elsewhere for it.
+    assert_eq!(health(&mesh.layout, "").await, ServingStatus::Serving);
+}
+
+async fn a_row_damaged_while_serving_is_left_out_once_it_is_read(mesh: Mesh) {
+    let layout = &mesh.layout;
+    let before = status(layout).await;
+    assert_eq!(before.corrupt_rows, 0);
+    let db = database(layout, BIOMETRIC).await;
+    let touch = async |what: &str, corrupt: u64, component: ServingStatus| {
+        db.execute_unprepared(SWAP).await.expect("written");
+        // Twice: what is counted already is not counted again.
+        for _ in 0..2 {
+            db.execute_unprepared(TELL).await.expect("told");
+        }
+        eventually(what, async || {
+            status(layout).await.corrupt_rows == corrupt
+                && health(layout, "templates").await == component
+        })
+        .await;
+    };
+    touch("it is counted", 1, ServingStatus::NotServing).await;
+    assert_eq!(status(layout).await.templates, before.templates - 1);
+    assert_eq!(health(layout, "").await, ServingStatus::Serving);
+    touch("it is mended", 0, ServingStatus::Serving).await;
+    assert_eq!(status(layout).await.templates, before.templates);
+    db.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_rows_are_a_metric() {
+    let mut mesh = ProcessMesh::start(None).await;
+    const METRIC: &str = "biometric_templates_corrupt";
+    eventually("it is told while there is none", async || {
+        mesh.metrics(BIOMETRIC).await.contains(METRIC)
+    })
+    .await;
+    assert_eq!(mesh.counted(BIOMETRIC, METRIC).await, 0.0);
+    let stopped = mesh.processes.terminate(BIOMETRIC).await;
+    stopped.expect("stopped");
+    let db = database(&mesh.layout, BIOMETRIC).await;
+    db.execute_unprepared(SWAP).await.expect("damaged");
+    db.close().await.expect("closed");
+    let started = mesh.processes.restart(BIOMETRIC).await;
+    started.expect("ready all the same");
+    assert_eq!(mesh.counted(BIOMETRIC, METRIC).await, 1.0);
+    mesh.processes.stop().await.expect("stopped");
+}
+
+async fn who_cannot_read_the_feed_recognises_nobody(mesh: Mesh) {
+    let (layout, site) = (&mesh.layout, mesh.estate.site_id.as_str());
+    let resident = &mesh.estate.resident;
+    let found = identify(layout, site, &resident.probe()).await;
+    assert_eq!(found.expect("an answer").outcome(), Outcome::Match);
+
+    let db = database(layout, BIOMETRIC).await;
+    db.execute_unprepared("ALTER TABLE changes RENAME TO changes_away")
+        .await
+        .expect("taken away");
+    eventually("it refuses", async || {
+        let Err(refused) = identify(layout, site, &resident.probe()).await else {
+            return false;
+        };
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        let (reason, _) = mesh::error::reason(&refused).expect("a reason");
+        assert_eq!(reason, "NOT_READY");
+        true
+    })
+    .await;
+    // And goes on refusing.
+    let refused = identify(layout, site, &resident.probe()).await;
+    assert_eq!(refused.expect_err("stale").code(), Code::Unavailable);
+
+    db.execute_unprepared("ALTER TABLE changes_away RENAME TO changes")
+        .await
+        .expect("brought back");
+    eventually("it recognises again", async || {
+        let found = identify(layout, site, &resident.probe()).await;
+        found.is_ok_and(|found| found.outcome() == Outcome::Match)
+    })
+    .await;
+    db.close().await.expect("closed");
 }
 
 async fn a_restored_store_knows_all_but_the_erased(mut mesh: Mesh) {
@@ -189,7 +300,13 @@ async fn models_are_forgotten_once_nobody_serves_them(mut mesh: Mesh) {
     mesh.restart(BIOMETRIC).await;
     let status = privacy.biometric().get_status(GetStatusRequest {}).await;
     let status = status.expect("a status").into_inner();
-    assert!(status.models.iter().all(|model| !model.served));
+    let served: Vec<&str> = status
+        .models
+        .iter()
+        .filter(|model| model.served)
+        .map(|model| model.name.as_str())
+        .collect();
+    assert_eq!(served, ["arcface-r200"]);
     let sleeping: u64 = status.models.iter().map(|model| model.templates).sum();
     assert!(sleeping >= 3);
     let forgotten = privacy.biometric().forget_model(request).await;
@@ -198,5 +315,10 @@ async fn models_are_forgotten_once_nobody_serves_them(mut mesh: Mesh) {
         sleeping
     );
     let status = privacy.biometric().get_status(GetStatusRequest {}).await;
-    assert!(status.expect("a status").into_inner().models.is_empty());
+    let models = status.expect("a status").into_inner().models;
+    assert!(
+        models
+            .iter()
+            .all(|model| model.name == "arcface-r200" && model.templates == 0)
+    );
 }

@@ -8,7 +8,7 @@ use devmesh::{
     operator::Operator,
 };
 use futures::{StreamExt, future::join_all, stream};
-use mesh_tests::{Answer, Mesh, ProcessMesh, on_both_databases};
+use mesh_tests::{Answer, Database, Mesh, ProcessMesh, on_both_databases};
 use propdev_proto::{
     access::{AuthEvent, AuthEventKind, ListAuthEventsRequest},
     auth::{
@@ -227,7 +227,7 @@ async fn what_strangers_cause_is_summed_up() {
 /// By the edge for an address, by auth-svc and by access-svc for a client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_limits_refuse_is_summed_up() {
-    let mut mesh = ProcessMesh::start_with(|service, text| match service {
+    let mut mesh = ProcessMesh::start_with(Database::Sqlite, |service, text| match service {
         "edge-rest" => text
             .replace(
                 "address_requests_per_second = 1000",

@@ -21,6 +21,9 @@ pub(super) async fn keep(custody: Custody, shutdown: Shutdown) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut settled = Vec::new();
     let mut next = Instant::now();
+    // An epoch that comes of age is seen to at once, and not again before the
+    // hour when that changed nothing.
+    let mut was_due = false;
     loop {
         tokio::select! {
             biased;
@@ -28,11 +31,13 @@ pub(super) async fn keep(custody: Custody, shutdown: Shutdown) {
             _ = tick.tick() => {}
         }
         let changed = settled != custody.inner.keyring.epochs();
-        if Instant::now() < next && !changed {
+        let newly_due = custody.is_due() && !was_due;
+        if Instant::now() < next && !changed && !newly_due {
             continue;
         }
         match custody.look_after_keys().await {
             Ok(()) => {
+                was_due = custody.is_due();
                 settled = custody.inner.keyring.epochs();
                 next = Instant::now() + HOUR;
             }
@@ -40,6 +45,7 @@ pub(super) async fn keep(custody: Custody, shutdown: Shutdown) {
             Err(CustodyError::Busy) => {}
             Err(error) => {
                 tracing::warn!(%error, "keys were not looked after; it is tried again");
+                was_due = custody.is_due();
                 settled = custody.inner.keyring.epochs();
                 next = Instant::now() + REST;
             }

@@ -65,6 +65,8 @@ async fn connect(config: &DatabaseConfig, most: u32) -> Result<DatabaseConnectio
         // Statements would be logged with what they look for.
         .sqlx_logging(false)
         .acquire_timeout(std::time::Duration::from_secs(8))
+        // A round trip before every statement would be half of what most cost.
+        .test_before_acquire_if_idle_for(std::time::Duration::from_secs(1))
         .map_sqlx_postgres_opts(move |postgres| postgres.ssl_mode(ssl_mode))
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite

@@ -1,5 +1,4 @@
 mod changes;
-mod stand_in;
 mod transit;
 
 use std::{

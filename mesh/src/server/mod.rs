@@ -11,6 +11,7 @@ pub use accept::{Peer, accept_tls};
 pub use handshakes::HandshakeLimits;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     admin::Readiness, config::ServerConfig, policy::Policy, shutdown::Shutdown, tls::Credentials,
@@ -26,6 +27,9 @@ pub struct Server {
     pub credentials: Arc<Credentials>,
     pub policy: Arc<Policy>,
     pub readiness: Readiness,
+    /// What has a health of its own under its name, and takes nobody out of
+    /// rotation.
+    pub components: Vec<(&'static str, Readiness)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,25 +46,9 @@ impl Server {
         shutdown: Shutdown,
     ) -> Result<(), ServeError> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut ready = self.readiness.watch();
-        let watching = shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                let status = if *ready.borrow_and_update() {
-                    tonic_health::ServingStatus::Serving
-                } else {
-                    tonic_health::ServingStatus::NotServing
-                };
-                reporter.set_service_status("", status).await;
-                tokio::select! {
-                    () = watching.cancelled() => {
-                        reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-                        return;
-                    }
-                    changed = ready.changed() => if changed.is_err() { return },
-                }
-            }
-        });
+        for (name, readiness) in [("", self.readiness)].into_iter().chain(self.components) {
+            tokio::spawn(report(reporter.clone(), name, readiness, shutdown.clone()));
+        }
 
         let layer = call::CallLayer::new(
             self.service,
@@ -92,4 +80,29 @@ impl Server {
             }
         }
     }
+}
+
+/// Tells of a health until shutdown.
+async fn report(
+    reporter: HealthReporter,
+    name: &'static str,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) {
+    let mut ready = readiness.watch();
+    loop {
+        let status = if *ready.borrow_and_update() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        reporter.set_service_status(name, status).await;
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            changed = ready.changed() => if changed.is_err() { return },
+        }
+    }
+    reporter
+        .set_service_status(name, ServingStatus::NotServing)
+        .await;
 }

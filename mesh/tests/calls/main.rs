@@ -171,6 +171,7 @@ impl Running {
             credentials: credentials.clone(),
             policy: Policy::built_in().unwrap(),
             readiness: Readiness::default(),
+            components: vec![],
         };
         let shutdown = Shutdown::new();
         let routes = Routes::new(SiteServiceServer::new(service.clone()));

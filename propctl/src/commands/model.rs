@@ -8,7 +8,8 @@ use crate::{connection::Session, error::Failure, output::Row, pages::Listed};
 
 #[derive(Subcommand)]
 pub(crate) enum Model {
-    /// Every model that has templates, served or not
+    /// Every model that is served or has templates, and how many of the enrolled
+    /// it still misses
     List,
     /// Draw another secret rotation; biometric-svc starts over. Worth something
     /// only together with `keys rotate`
@@ -60,13 +61,20 @@ impl Model {
 
 impl Row for ModelCount {
     const MESSAGE: &'static str = "propdev.biometric.v1.ModelCount";
-    const COLUMNS: &'static [&'static str] = &["MODEL", "VERSION", "TEMPLATES", "SERVED"];
+    const COLUMNS: &'static [&'static str] = &[
+        "MODEL",
+        "VERSION",
+        "TEMPLATES",
+        "SUBJECTS MISSING",
+        "SERVED",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.clone(),
             self.version.clone(),
             self.templates.to_string(),
+            self.subjects_missing.to_string(),
             if self.served { "yes" } else { "no" }.into(),
         ]
     }

@@ -60,6 +60,7 @@ impl House {
             credentials,
             policy: Policy::built_in().expect("the contracts"),
             readiness,
+            components: vec![],
         };
         tokio::spawn(server.serve(listener, routes, self.shutdown.clone()));
         self.at(service, &format!("https://{address}"));

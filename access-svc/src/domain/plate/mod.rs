@@ -2,10 +2,12 @@
 //!
 //! Two plates are the same if and only if their [`Plate::lookup_bytes`] are.
 //! Nothing here guesses: `0` and `O` stay apart, no part of a plate matches
-//! another, and there is no distance between plates.
+//! another, and there is no distance between plates. What is nearly a plate is
+//! no more than a hint in the audit log.
 
 mod country;
 mod forms;
+mod near;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 pub use forms::{PlateGroup, PlateType, TypeSet};
+pub(crate) use near::Difference;
 
 /// The most characters that [`Plate::parse`] looks at, as they were written.
 pub const MAX_CHARS: usize = 32;

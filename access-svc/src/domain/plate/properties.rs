@@ -6,7 +6,7 @@ use super::forms::{FORMS, Form};
 use super::{Plate, PlateError};
 
 /// A canonical plate of a row of the table, and the row.
-fn valid() -> impl Strategy<Value = (&'static Form, &'static str, String)> {
+pub(super) fn valid() -> impl Strategy<Value = (&'static Form, &'static str, String)> {
     select(FORMS.iter().collect::<Vec<_>>()).prop_flat_map(|form| {
         let countries = match form.country {
             "" => vec!["AM", "UZ", "DE", "GE", "TJ"],

@@ -7,7 +7,10 @@ mod read;
 mod retention;
 mod sequence;
 
-use audit_log::{Columns, Entry, entry::digest};
+use audit_log::{
+    Columns, Entry,
+    entry::{code::NEAR_MISS, digest},
+};
 use futures::FutureExt;
 use mesh::{
     crypto::{Key, macs_equal},
@@ -18,7 +21,8 @@ pub(super) use months::Months;
 pub(crate) use outside::Place;
 pub(crate) use read::{EntryFilter, StoredEntry};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement,
+    Value,
     sea_query::{Expr, OnConflict},
 };
 pub(crate) use sequence::{Batch, Checkpoint};
@@ -154,6 +158,12 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// The links of readings that nearly were a plate of the resident's.
+const UNLINK_NEAR_MISSES: &str = "UPDATE audit_entries SET sealed = NULL \
+     WHERE sealed IS NOT NULL AND audit_pseudonym IS NULL AND opening_id IN \
+     (SELECT opening_id FROM audit_entries \
+      WHERE audit_pseudonym = $1 AND code = $2 AND opening_id IS NOT NULL)";
+
 /// Destroys what leads from entries to a resident.
 pub(super) async fn unlink(txn: &DatabaseTransaction, who: Uuid) -> Result<(), DbErr> {
     use audit_entry::{Column, Entity};
@@ -163,6 +173,10 @@ pub(super) async fn unlink(txn: &DatabaseTransaction, who: Uuid) -> Result<(), D
         .filter(Column::Sealed.is_not_null())
         .exec(txn)
         .await?;
+    let values = [Value::from(who), Value::from(NEAR_MISS)];
+    let backend = txn.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, UNLINK_NEAR_MISSES, values);
+    txn.execute_raw(statement).await?;
     Ok(())
 }
 

@@ -156,6 +156,10 @@ impl Chain {
         self.by_id.contains_key(&id)
     }
 
+    pub(super) fn of(&self, id: Uuid) -> Option<&Entry> {
+        self.entries.get(*self.by_id.get(&id)?)
+    }
+
     pub(super) fn require(&self, at_least: u64, known_by: String) -> Result<(), LedgerError> {
         if self.last_number() >= at_least {
             return Ok(());
@@ -169,7 +173,7 @@ impl Chain {
     }
 
     fn same(&self, entry: &Entry) -> Option<Entry> {
-        let found = self.entries.get(*self.by_id.get(&entry.id)?)?;
+        let found = self.of(entry.id)?;
         (found.pseudonym == entry.pseudonym && found.at == entry.at).then(|| found.clone())
     }
 

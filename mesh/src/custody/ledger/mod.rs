@@ -143,6 +143,16 @@ impl Ledger {
         .await
     }
 
+    /// When an erasure was written down: to append it again at that moment
+    /// writes nothing, and copies what has yet to be copied.
+    pub async fn written_at(&self, id: Uuid) -> Result<Option<Timestamp>, LedgerError> {
+        self.with(move |chain| {
+            chain.refresh()?;
+            Ok(chain.of(id).map(|entry| entry.at))
+        })
+        .await
+    }
+
     /// Refuses a ledger that ends before a number that somebody knows of.
     pub async fn require(&self, at_least: u64, known_by: &str) -> Result<(), LedgerError> {
         let known_by = known_by.to_owned();

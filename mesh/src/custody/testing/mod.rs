@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
+use private_postgres::Postgres;
 pub(crate) use schema::{change, thing, version};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ConnectOptions, ConnectionTrait, Database, EntityTrait, QueryOrder,
+    EntityTrait, QueryOrder,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -48,7 +49,7 @@ pub(crate) struct Place {
     store: Arc<Store>,
     pub(crate) restarts: Arc<AtomicU32>,
     pub(crate) folder: Arc<TempDir>,
-    server: Option<String>,
+    server: Option<&'static Postgres>,
 }
 
 impl Place {
@@ -56,21 +57,20 @@ impl Place {
         Self::on(None).await
     }
 
-    /// On the server whose URL `CUSTODY_TEST_POSTGRES` holds, in a database of
-    /// its own.
+    /// On a private server, in a database of its own.
     pub(crate) async fn postgres() -> Self {
-        let server = std::env::var("CUSTODY_TEST_POSTGRES").expect("the URL of a server");
+        let server = Postgres::shared().expect("a private PostgreSQL server");
         Self::on(Some(server)).await
     }
 
-    async fn on(server: Option<String>) -> Self {
+    async fn on(server: Option<&'static Postgres>) -> Self {
         crate::jose::install_crypto();
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let keys = KeyringConfig::at(folder.path().join("keys/keyring.json"));
         let keyring = Keyring::open_or_create(SERVICE, &keys, &SystemClock)
             .await
             .expect("a keyring");
-        let db = database(server.as_deref(), folder.path()).await;
+        let db = database(server, folder.path()).await;
         Self {
             service: SERVICE,
             residency: ResidencyConfig {
@@ -97,7 +97,7 @@ impl Place {
 
     /// Surroundings of their own, on the same kind of database.
     pub(crate) async fn anew(&self) -> Self {
-        Self::on(self.server.clone()).await
+        Self::on(self.server).await
     }
 
     /// The same surroundings, to be changed.
@@ -107,7 +107,7 @@ impl Place {
 
     /// An empty store beside the same keyring, ledger and backups.
     pub(crate) async fn with_empty_store(&self) -> Self {
-        self.with_store(database(self.server.as_deref(), self.folder.path()).await)
+        self.with_store(database(self.server, self.folder.path()).await)
     }
 
     pub(crate) fn with_store(&self, db: Db) -> Self {
@@ -231,23 +231,11 @@ impl Place {
     }
 }
 
-async fn database(server: Option<&str>, folder: &Path) -> Db {
+async fn database(server: Option<&Postgres>, folder: &Path) -> Db {
     let name = format!("custody_{}", Uuid::new_v4().simple());
     let url = match server {
         None => format!("sqlite://{}", folder.join(name).display()),
-        Some(server) => {
-            let admin = Database::connect(ConnectOptions::new(server))
-                .await
-                .expect("a server");
-            admin
-                .execute_unprepared(&format!("CREATE DATABASE {name}"))
-                .await
-                .expect("a database");
-            let (base, _) = server
-                .rsplit_once('/')
-                .expect("a URL that names a database");
-            format!("{base}/{name}")
-        }
+        Some(server) => server.create_database(&name).expect("a database"),
     };
     let config = DatabaseConfig {
         url,
@@ -259,7 +247,7 @@ async fn database(server: Option<&str>, folder: &Path) -> Db {
         .expect("a store")
 }
 
-/// Runs each test on SQLite, and on PostgreSQL where it is asked for.
+/// Runs each test on SQLite and on PostgreSQL.
 macro_rules! on_each_database {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -274,7 +262,6 @@ macro_rules! on_each_database {
         mod postgres {
             $(
                 #[tokio::test]
-                #[ignore = "needs CUSTODY_TEST_POSTGRES, the URL of a server"]
                 async fn $name() {
                     super::$name($crate::custody::testing::Place::postgres().await).await;
                 }

@@ -121,7 +121,8 @@ impl MigrationTrait for Initial {
         let first = Query::insert()
             .into_table(Alias::new("version"))
             .columns([Alias::new("id"), Alias::new("version")])
-            .values_panic([1.into(), 1.into()])
+            // Typed as the column: PostgreSQL keeps the statement with its types.
+            .values_panic([1_i32.into(), 1_i64.into()])
             .to_owned();
         manager.execute(first).await
     }

@@ -5,7 +5,9 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use super::{Place, encoded, stand_in::StandIn, time};
+use transit_stand_in::{MOUNT, StandIn};
+
+use super::{Place, encoded, time};
 use crate::{
     config::{KeyringConfig, TransitConfig},
     keyring::{Keyring, KeyringError},
@@ -13,16 +15,26 @@ use crate::{
 
 const MONDAY: &str = "2026-11-23T06:00:00Z";
 
+fn config(server: &StandIn) -> TransitConfig {
+    TransitConfig {
+        endpoint: server.endpoint().into(),
+        key: "a-svc".into(),
+        mount: MOUNT.into(),
+        token_path: server.token_path(),
+        ca_path: None,
+    }
+}
+
 /// A keyring's place, wrapped by the server.
 fn wrapped_by(server: &StandIn) -> Place {
     let mut place = Place::new();
-    place.config.transit = Some(server.config());
+    place.config.transit = Some(config(server));
     place
 }
 
 #[tokio::test]
 async fn the_file_holds_no_key_and_a_start_costs_a_call_an_epoch() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     let place = wrapped_by(&server);
     let keyring = place.make().await;
     assert!(place.text().contains("vault:v1:"));
@@ -41,7 +53,7 @@ async fn the_file_holds_no_key_and_a_start_costs_a_call_an_epoch() {
 
 #[tokio::test]
 async fn a_retired_epoch_opens_from_no_copy_of_the_file() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     let place = wrapped_by(&server);
     let keyring = place.make().await;
     keyring.add_epoch(time(MONDAY)).await.expect("added");
@@ -57,13 +69,13 @@ async fn a_retired_epoch_opens_from_no_copy_of_the_file() {
 
 #[tokio::test]
 async fn epochs_under_one_version_are_parted() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     // Both under version 1, as where Transit came later than the file.
     let mut place = Place::new();
     let plain = place.make().await;
     plain.add_epoch(time(MONDAY)).await.expect("added");
     let second = plain.current();
-    place.config.transit = Some(server.config());
+    place.config.transit = Some(config(&server));
     let keyring = place.open().await;
     assert_eq!(keyring.add_epoch(time(MONDAY)).await.expect("added"), 3);
     assert!(!place.text().contains(&encoded(&second.kek)));
@@ -80,7 +92,7 @@ async fn epochs_under_one_version_are_parted() {
 
 #[tokio::test]
 async fn a_trim_that_failed_is_made_good() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     let place = wrapped_by(&server);
     let keyring = place.make().await;
     keyring.add_epoch(time(MONDAY)).await.expect("added");
@@ -103,7 +115,7 @@ async fn a_trim_that_failed_is_made_good() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replicas_epoch_is_found_when_it_is_met() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     let place = wrapped_by(&server);
     let one = place.make().await;
     let other = place.open().await;
@@ -120,14 +132,14 @@ async fn another_replicas_epoch_is_found_when_it_is_met() {
 
 #[tokio::test]
 async fn what_is_wrong_is_named() {
-    let server = StandIn::start().await;
+    let server = StandIn::start("a-svc").await;
     let mut place = wrapped_by(&server);
     place.make().await;
     place.config.transit = None;
     assert!(place.refusal().await.contains("[keyring.transit]"));
 
     let refusal = async |change: &dyn Fn(&mut TransitConfig)| {
-        let mut transit = server.config();
+        let mut transit = config(&server);
         change(&mut transit);
         let config = KeyringConfig {
             transit: Some(transit),

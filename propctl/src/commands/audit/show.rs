@@ -38,7 +38,8 @@ pub(super) fn json(entry: &AuditEntry) -> Result<Value, Failure> {
 }
 
 pub(super) const CSV_HEADER: &str = "number,id,at,kind,code,opening,command,partner,site,device,\
-                                     client,means,who,actor,request,subject,count,happened_at,checks";
+                                     client,means,who,actor,request,subject,count,happened_at,checks,\
+                                     differs";
 
 /// A line of CSV (RFC 4180) without its end.
 pub(super) fn csv(entry: &AuditEntry) -> Result<String, Failure> {
@@ -74,6 +75,7 @@ pub(super) fn csv(entry: &AuditEntry) -> Result<String, Failure> {
         entry.count.map_or_else(String::new, |n| n.to_string()),
         time(entry.happened_at),
         checks.join(" "),
+        some(entry.differs),
     ];
     let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
     Ok(fields.join(","))
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(
             line,
             "7,00000000-0000-0000-0000-000000000000,2026-11-24T06:00:00.25Z,signing_key,no_grant,\
-             ,,,,door-1,,,,,,\"a \"\"b\"\", c\",,,grant=false subject=true"
+             ,,,,door-1,,,,,,\"a \"\"b\"\", c\",,,grant=false subject=true,"
         );
         let commas = CSV_HEADER.matches(',').count();
         let empty = Entry::new(Kind::Act, "x", entry().at);

@@ -187,7 +187,6 @@ on_each_database!(
 );
 
 #[tokio::test]
-#[ignore = "needs CUSTODY_TEST_POSTGRES, the URL of a server"]
 async fn each_database_takes_the_others() {
     for (from, to) in [
         (Place::sqlite().await, Place::postgres().await),

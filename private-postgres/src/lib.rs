@@ -1,5 +1,5 @@
 //! A private PostgreSQL server from the machine's own programs, in a temporary
-//! folder, gone with the process that started it.
+//! folder, gone with the process that started it. For tests.
 
 use std::{
     fs,
@@ -7,14 +7,30 @@ use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use nix::unistd::{Uid, User};
 
-use crate::Error;
-
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("{what} failed: {detail}")]
+    Failed { what: &'static str, detail: String },
+    #[error("the server is not ready; its log says:\n{0}")]
+    NotReady(String),
+    #[error("no user postgres or nobody")]
+    NoUser,
+    #[error(
+        "no PostgreSQL server programs: run scripts/tools.sh postgres, \
+         or name their folder in POSTGRES_BIN"
+    )]
+    NoPrograms,
+}
 
 /// Whoever holds it keeps the server running.
 pub struct Postgres {
@@ -26,7 +42,14 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// One server for all tests of a program.
+    pub fn shared() -> Result<&'static Self, &'static Error> {
+        static SERVER: OnceLock<Result<Postgres, Error>> = OnceLock::new();
+        SERVER.get_or_init(Self::start).as_ref()
+    }
+
     /// Starts a server; fails, never skips, when there are no programs.
+    /// One that ends with its holder.
     pub fn start() -> Result<Self, Error> {
         let programs = find_programs()?;
         let folder = tempfile::Builder::new()
@@ -63,8 +86,7 @@ impl Postgres {
             .stderr(Stdio::piped())
             .output()?;
         if !made.status.success() {
-            let text = String::from_utf8_lossy(&made.stderr).into_owned();
-            return Err(Error::Unexpected(format!("initdb failed: {text}")));
+            return Err(failed("initdb", &made.stderr));
         }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
@@ -117,8 +139,7 @@ impl Postgres {
             ])
             .output()?;
         if !made.status.success() {
-            let text = String::from_utf8_lossy(&made.stderr).into_owned();
-            return Err(Error::Unexpected(format!("create database failed: {text}")));
+            return Err(failed("create database", &made.stderr));
         }
         Ok(format!("postgres://propdev@127.0.0.1:{}/{name}", self.port))
     }
@@ -135,7 +156,14 @@ impl Postgres {
             std::thread::sleep(Duration::from_millis(50));
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-        Err(Error::Unexpected(format!("PostgreSQL is not ready: {log}")))
+        Err(Error::NotReady(log))
+    }
+}
+
+fn failed(what: &'static str, said: &[u8]) -> Error {
+    Error::Failed {
+        what,
+        detail: String::from_utf8_lossy(said).into_owned(),
     }
 }
 
@@ -154,7 +182,7 @@ fn unprivileged(folder: &Path) -> Result<Option<String>, Error> {
     let user = ["postgres", "nobody"]
         .into_iter()
         .find_map(|name| User::from_name(name).ok().flatten())
-        .ok_or_else(|| Error::Unexpected("no user postgres or nobody".into()))?;
+        .ok_or(Error::NoUser)?;
     chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     Ok(Some(user.uid.as_raw().to_string()))
 }
@@ -175,11 +203,5 @@ fn find_programs() -> Result<PathBuf, Error> {
     candidates
         .into_iter()
         .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
-        .ok_or_else(|| {
-            Error::Unexpected(
-                "no PostgreSQL server programs: run scripts/tools.sh postgres, \
-                 or name their folder in POSTGRES_BIN"
-                    .into(),
-            )
-        })
+        .ok_or(Error::NoPrograms)
 }

@@ -1,10 +1,14 @@
 //! A server that speaks as much of Transit as we do, and holds to its rules:
-//! versions below the least allowed do not decrypt, trimmed ones are gone.
+//! versions below the least allowed do not decrypt, trimmed ones are gone. For
+//! tests.
+
+mod version;
 
 use std::{
     collections::BTreeMap,
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -19,12 +23,15 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{config::TransitConfig, crypto::Key};
+use self::version::Version;
+
+/// Where the engine is mounted.
+pub const MOUNT: &str = "team/transit";
 
 const TOKEN: &str = "a-token-for-tests";
 
 /// A running server with one key, which is there from the start.
-pub(super) struct StandIn {
+pub struct StandIn {
     key: Shared,
     endpoint: String,
     folder: tempfile::TempDir,
@@ -32,21 +39,21 @@ pub(super) struct StandIn {
 
 type Shared = Arc<Mutex<TransitKey>>;
 
-pub(super) struct TransitKey {
-    versions: BTreeMap<u64, Key>,
+pub struct TransitKey {
+    versions: BTreeMap<u64, Version>,
     min_decryption: u64,
     min_encryption: u64,
     min_available: u64,
     /// Calls by operation.
-    pub(super) calls: BTreeMap<String, usize>,
+    pub calls: BTreeMap<String, usize>,
     /// An operation that the token's policy forbids.
-    pub(super) forbidden: Option<&'static str>,
+    pub forbidden: Option<&'static str>,
 }
 
 impl StandIn {
-    pub(super) async fn start() -> Self {
+    pub async fn start(name: &str) -> Self {
         let key = Arc::new(Mutex::new(TransitKey {
-            versions: BTreeMap::from([(1, Key::random().expect("a key"))]),
+            versions: BTreeMap::from([(1, Version::random().expect("a key"))]),
             min_decryption: 1,
             min_encryption: 0,
             min_available: 0,
@@ -54,9 +61,12 @@ impl StandIn {
             forbidden: None,
         }));
         let app = Router::new()
-            .route("/v1/team/transit/{operation}/a-svc", post(crypt))
-            .route("/v1/team/transit/keys/a-svc", get(read))
-            .route("/v1/team/transit/keys/a-svc/{operation}", post(change))
+            .route(&format!("/v1/{MOUNT}/{{operation}}/{name}"), post(crypt))
+            .route(&format!("/v1/{MOUNT}/keys/{name}"), get(read))
+            .route(
+                &format!("/v1/{MOUNT}/keys/{name}/{{operation}}"),
+                post(change),
+            )
             .with_state(key.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
@@ -72,22 +82,21 @@ impl StandIn {
         }
     }
 
-    pub(super) fn config(&self) -> TransitConfig {
-        TransitConfig {
-            endpoint: self.endpoint.clone(),
-            key: "a-svc".into(),
-            mount: "team/transit".into(),
-            token_path: self.folder.path().join("token"),
-            ca_path: None,
-        }
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
-    pub(super) fn key(&self) -> MutexGuard<'_, TransitKey> {
+    /// A file with the one token that is let in.
+    pub fn token_path(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    pub fn key(&self) -> MutexGuard<'_, TransitKey> {
         self.key.lock().expect("the key")
     }
 
     /// Which versions are still there.
-    pub(super) fn versions(&self) -> Vec<u64> {
+    pub fn versions(&self) -> Vec<u64> {
         self.key().versions.keys().copied().collect()
     }
 }
@@ -101,7 +110,7 @@ impl TransitKey {
         let version = self.latest();
         let key = self.versions.get(&version).ok_or("no key")?;
         let bytes = STANDARD.decode(plaintext).map_err(|_| "not base64")?;
-        let sealed = key.seal(&bytes, b"").map_err(|_| "failed")?;
+        let sealed = key.seal(&bytes)?;
         Ok(format!("vault:v{version}:{}", STANDARD.encode(sealed)))
     }
 
@@ -114,8 +123,7 @@ impl TransitKey {
         }
         let key = self.versions.get(&version).ok_or("no such version")?;
         let sealed = STANDARD.decode(sealed).map_err(|_| "not base64")?;
-        let opened = key.open(&sealed, b"").map_err(|_| "does not open")?;
-        Ok(STANDARD.encode(&*opened))
+        Ok(STANDARD.encode(key.open(&sealed)?))
     }
 
     fn one(&self, operation: &str, input: &Value) -> Result<Value, &'static str> {
@@ -135,9 +143,8 @@ impl TransitKey {
         let number = |name: &str, before: u64| body[name].as_u64().unwrap_or(before);
         match operation {
             "rotate" => {
-                let key = Key::random().map_err(|_| "failed")?;
                 let next = self.latest() + 1;
-                self.versions.insert(next, key);
+                self.versions.insert(next, Version::random()?);
             }
             "config" => {
                 let decryption = number("min_decryption_version", self.min_decryption);
