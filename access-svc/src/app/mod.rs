@@ -2,7 +2,10 @@
 
 mod admission;
 mod audit;
+mod building;
 mod device;
+mod device_group;
+mod entrance;
 mod erasure;
 mod event;
 mod feed;
@@ -10,6 +13,7 @@ mod grant;
 mod holding;
 mod housekeeping;
 mod log;
+mod named;
 mod opening;
 mod partner;
 mod passage;
@@ -30,6 +34,7 @@ use std::{
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
+pub(crate) use device_group::WholeGroup;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
@@ -40,6 +45,7 @@ use mesh::{
     limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
+pub(crate) use named::Named;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;

@@ -1,9 +1,11 @@
 //! Doors and barriers.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::passage::Passage;
+use super::{etag::Version, passage::Passage};
 use crate::error::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +75,8 @@ pub(crate) struct Device {
     /// The partner's own id.
     pub(crate) id: String,
     pub(crate) site: Uuid,
+    /// Where it is said; of the same site.
+    pub(crate) entrance: Option<Uuid>,
     pub(crate) kind: DeviceKind,
     pub(crate) name: String,
     /// IANA name.
@@ -80,6 +84,15 @@ pub(crate) struct Device {
     pub(crate) disabled: bool,
     /// Its own; its site's come on top.
     pub(crate) passage: Passage,
+    pub(crate) version: Version,
+}
+
+/// How callers name a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DeviceName {
+    pub(crate) partner: Uuid,
+    /// The partner's own id.
+    pub(crate) id: String,
 }
 
 impl Device {
@@ -96,4 +109,15 @@ pub(crate) fn check_time_zone(name: &str) -> Result<(), Error> {
             field: "time_zone",
             detail: "is no IANA time zone",
         })
+}
+
+/// Devices that are granted together.
+pub(crate) fn check_group(devices: &BTreeSet<DeviceName>) -> Result<(), Error> {
+    if devices.len() > 1_000 {
+        return Err(Error::InvalidField {
+            field: "devices",
+            detail: "are at most 1,000",
+        });
+    }
+    Ok(())
 }

@@ -1,9 +1,13 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+mod building;
 mod custody;
+mod device;
+mod device_group;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
+mod entrance;
 mod erasure;
 mod event;
 mod evidence;
@@ -16,6 +20,8 @@ mod lookup;
 pub(crate) mod migration;
 mod opening;
 mod partner;
+mod passage;
+mod place;
 mod resident;
 mod site;
 mod subscription;
@@ -23,7 +29,11 @@ mod subscription;
 mod testing;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
+pub(crate) use building::Building;
 pub(crate) use custody::Records;
+pub(crate) use device::{DeviceChange, DeviceFilter};
+pub(crate) use device_group::{DeviceGroup, DeviceGroupChange};
+pub(crate) use entrance::Entrance;
 pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
@@ -40,6 +50,7 @@ use mesh::{
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
+pub(crate) use place::Change;
 pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;
