@@ -1,6 +1,9 @@
 //! What the tables of sites, buildings, entrances, devices and groups have in common: a name, a
 //! version, ids in other systems, and parents that must be there.
 
+#[cfg(test)]
+mod tests;
+
 use mesh::Caller;
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
