@@ -1,7 +1,7 @@
 //! Lockdown and free passage, of sites and of devices.
 
 use futures::FutureExt;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ColumnTrait, DatabaseTransaction, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{

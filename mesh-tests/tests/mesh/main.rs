@@ -22,6 +22,7 @@ mod matrix;
 mod outages;
 mod passage;
 mod personal_data;
+mod places;
 mod processes;
 mod proxies;
 mod refusals;
