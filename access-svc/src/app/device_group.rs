@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{App, By, Named};
 use crate::{
     domain::{
-        device::{DeviceName, check_group},
+        device::{DeviceName, check_group, how_many_fit},
         etag::{IfMatch, Version},
         external_id::{ExternalIds, Object},
         syntax::check_name,
@@ -17,9 +17,6 @@ use crate::{
     error::{Error, Noun},
     store::{DeviceGroup, DeviceGroupChange, Page},
 };
-
-/// Devices of all groups of one answer: so it stays below the size that callers take.
-const MOST_DEVICES: i64 = 10_000;
 
 /// With its devices, by the partners' ids of them.
 pub(crate) type WholeGroup = (Named<DeviceGroup>, Vec<DeviceName>);
@@ -71,14 +68,8 @@ impl App {
         let mut groups = store.list_device_groups(site, page).await?;
         let ids = |groups: &[DeviceGroup]| groups.iter().map(|group| group.id).collect();
         let sizes = store.group_sizes(ids(&groups)).await?;
-        let mut devices = 0;
-        let fit = groups
-            .iter()
-            .take_while(|group| {
-                devices += sizes.get(&group.id).copied().unwrap_or_default();
-                devices <= MOST_DEVICES
-            })
-            .count();
+        let size = |group: &DeviceGroup| sizes.get(&group.id).copied().unwrap_or_default();
+        let fit = how_many_fit(groups.iter().map(size));
         if fit < groups.len() {
             // One more than are shown, as at the end of every page but the last.
             groups.truncate(fit + 1);

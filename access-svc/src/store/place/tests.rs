@@ -52,8 +52,8 @@ async fn building(place: &Place, site: Uuid) -> Uuid {
         name: "Block 3".into(),
         version: Version::FIRST,
     };
-    let id = building.id;
-    let inserted = place.store.insert_building(building, &ids("b"), 0, act());
+    let (id, called) = (building.id, ids("b"));
+    let inserted = place.store.insert_building(building, &called, 0, act());
     inserted.await.expect("a building");
     id
 }
@@ -65,8 +65,8 @@ async fn entrance(place: &Place, building: Uuid) -> Uuid {
         name: "Entrance 2".into(),
         version: Version::FIRST,
     };
-    let id = entrance.id;
-    let inserted = place.store.insert_entrance(entrance, &ids("e"), 0, act());
+    let (id, called) = (entrance.id, ids("e"));
+    let inserted = place.store.insert_entrance(entrance, &called, 0, act());
     inserted.await.expect("an entrance");
     id
 }
