@@ -236,7 +236,10 @@ struct Rights<'a> {
 
 impl Seeder {
     async fn site(&self, name: &str) -> Result<String, Error> {
-        let request = CreateSiteRequest { name: name.into() };
+        let request = CreateSiteRequest {
+            name: name.into(),
+            ..CreateSiteRequest::default()
+        };
         let answer = call!(self.operator.sites(), create_site, request);
         Ok(answer.site.unwrap_or_default().site_id)
     }

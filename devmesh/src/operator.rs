@@ -4,10 +4,12 @@ use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
         audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
-        device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
-        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
-        partner_service_client::PartnerServiceClient,
+        building_service_client::BuildingServiceClient,
+        device_group_service_client::DeviceGroupServiceClient,
+        device_service_client::DeviceServiceClient, entrance_service_client::EntranceServiceClient,
+        erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
+        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -83,6 +85,18 @@ impl Operator {
 
     pub fn sites(&self) -> SiteServiceClient<MeshChannel> {
         SiteServiceClient::new(self.access.clone())
+    }
+
+    pub fn buildings(&self) -> BuildingServiceClient<MeshChannel> {
+        BuildingServiceClient::new(self.access.clone())
+    }
+
+    pub fn entrances(&self) -> EntranceServiceClient<MeshChannel> {
+        EntranceServiceClient::new(self.access.clone())
+    }
+
+    pub fn device_groups(&self) -> DeviceGroupServiceClient<MeshChannel> {
+        DeviceGroupServiceClient::new(self.access.clone())
     }
 
     pub fn devices(&self) -> DeviceServiceClient<MeshChannel> {

@@ -2,7 +2,10 @@
 
 mod admission;
 mod audit;
+mod building;
 mod device;
+mod device_group;
+mod entrance;
 mod erasure;
 mod event;
 mod feed;
@@ -11,6 +14,7 @@ mod holding;
 mod housekeeping;
 mod log;
 mod near_miss;
+mod named;
 mod opening;
 mod partner;
 mod passage;
@@ -31,6 +35,7 @@ use std::{
 
 pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
+pub(crate) use device_group::WholeGroup;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
@@ -42,6 +47,7 @@ use mesh::{
 };
 use moka::sync::Cache;
 pub(crate) use near_miss::NearMisses;
+pub(crate) use named::Named;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;

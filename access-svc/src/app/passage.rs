@@ -3,9 +3,9 @@
 use mesh::context::CallContext;
 use uuid::Uuid;
 
-use super::App;
+use super::{App, Named};
 use crate::{
-    domain::{device::Device, passage::Order},
+    domain::{device::Device, external_id::Object, passage::Order},
     error::{Error, Noun},
     store::{AuthEvent, PassageChange, Site},
 };
@@ -17,14 +17,15 @@ impl App {
         order: Order,
         on: bool,
         actor: String,
-    ) -> Result<Site, Error> {
+    ) -> Result<Named<Site>, Error> {
         let event = self.ordered(PassageChange {
             site,
             device: None,
             code: order.code(on),
             actor,
         });
-        self.parts.store.order_site(site, order, on, event).await
+        let ordered = self.parts.store.order_site(site, order, on, event).await?;
+        self.named_one(Object::Site, ordered, site).await
     }
 
     pub(crate) async fn order_device(
@@ -34,7 +35,7 @@ impl App {
         order: Order,
         on: bool,
         actor: String,
-    ) -> Result<Device, Error> {
+    ) -> Result<Named<Device>, Error> {
         let device = self
             .parts
             .store
@@ -47,10 +48,9 @@ impl App {
             code: order.code(on),
             actor,
         });
-        self.parts
-            .store
-            .order_device(device.uid, order, on, event)
-            .await
+        let store = &self.parts.store;
+        let ordered = store.order_device(device.uid, order, on, event).await?;
+        self.known_device(Some(ordered)).await
     }
 
     /// What the audit is told, should the order change anything.

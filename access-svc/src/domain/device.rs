@@ -1,9 +1,11 @@
 //! Doors and barriers.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::passage::Passage;
+use super::{etag::Version, passage::Passage};
 use crate::error::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +75,8 @@ pub(crate) struct Device {
     /// The partner's own id.
     pub(crate) id: String,
     pub(crate) site: Uuid,
+    /// Where it is said; of the same site.
+    pub(crate) entrance: Option<Uuid>,
     pub(crate) kind: DeviceKind,
     pub(crate) name: String,
     /// IANA name.
@@ -80,6 +84,15 @@ pub(crate) struct Device {
     pub(crate) disabled: bool,
     /// Its own; its site's come on top.
     pub(crate) passage: Passage,
+    pub(crate) version: Version,
+}
+
+/// How callers name a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DeviceName {
+    pub(crate) partner: Uuid,
+    /// The partner's own id.
+    pub(crate) id: String,
 }
 
 impl Device {
@@ -96,4 +109,54 @@ pub(crate) fn check_time_zone(name: &str) -> Result<(), Error> {
             field: "time_zone",
             detail: "is no IANA time zone",
         })
+}
+
+/// Devices that are granted together.
+pub(crate) fn check_group(devices: &BTreeSet<DeviceName>) -> Result<(), Error> {
+    if devices.len() > 1_000 {
+        return Err(Error::InvalidField {
+            field: "devices",
+            detail: "are at most 1,000",
+        });
+    }
+    Ok(())
+}
+
+/// Devices of all groups of one answer, which stays below the size that callers take.
+const MOST_IN_ANSWER: i64 = 10_000;
+
+/// How many groups of these sizes go into one answer.
+pub(crate) fn how_many_fit(sizes: impl Iterator<Item = i64>) -> usize {
+    let sums = sizes.scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= MOST_IN_ANSWER).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_so_many_devices_at_most() {
+        let devices = |count: u32| {
+            let name = |i: u32| DeviceName {
+                partner: Uuid::nil(),
+                id: i.to_string(),
+            };
+            (0..count).map(name).collect()
+        };
+        assert!(check_group(&devices(1_000)).is_ok());
+        assert!(check_group(&devices(1_001)).is_err());
+    }
+
+    #[test]
+    fn an_answer_holds_no_more_groups_than_callers_take() {
+        let fit = |sizes: &[i64]| how_many_fit(sizes.iter().copied());
+        assert_eq!(fit(&[]), 0);
+        assert_eq!(fit(&[0; 50]), 50);
+        assert_eq!(fit(&[1_000; 50]), 10);
+        assert_eq!(fit(&[1_000, 9_000, 1, 0]), 2);
+    }
 }

@@ -1,8 +1,12 @@
 //! Protobuf to domain and back; no rule lives here.
 
 mod audit;
+mod building;
+mod change;
 mod convert;
 mod device;
+mod device_group;
+mod entrance;
 mod erasure;
 mod event;
 mod grant;
@@ -20,10 +24,13 @@ mod subscription;
 use mesh::custody::{Custody, CustodyApi, DiagnosisApi};
 use propdev_proto::access::{
     audit_log_service_server::AuditLogServiceServer, audit_service_server::AuditServiceServer,
-    device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
-    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
-    partner_service_server::PartnerServiceServer, reference_service_server::ReferenceServiceServer,
+    building_service_server::BuildingServiceServer,
+    device_group_service_server::DeviceGroupServiceServer,
+    device_service_server::DeviceServiceServer, entrance_service_server::EntranceServiceServer,
+    erasure_service_server::ErasureServiceServer, event_service_server::EventServiceServer,
+    grant_service_server::GrantServiceServer, holding_service_server::HoldingServiceServer,
+    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
+    reference_service_server::ReferenceServiceServer,
     resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
     subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
@@ -48,7 +55,10 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(PartnerServiceServer::new(api.clone()))
         .add_service(ReferenceServiceServer::new(api.clone()))
         .add_service(SiteServiceServer::new(api.clone()))
+        .add_service(BuildingServiceServer::new(api.clone()))
+        .add_service(EntranceServiceServer::new(api.clone()))
         .add_service(DeviceServiceServer::new(api.clone()))
+        .add_service(DeviceGroupServiceServer::new(api.clone()))
         .add_service(ResidentServiceServer::new(api.clone()))
         .add_service(GrantServiceServer::new(api.clone()))
         .add_service(HoldingServiceServer::new(api.clone()))

@@ -1,15 +1,22 @@
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
-    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse,
-    Site as SiteMessage, site_service_server::SiteService,
+    CreateSiteRequest, CreateSiteResponse, DeleteSiteRequest, DeleteSiteResponse, GetSiteRequest,
+    GetSiteResponse, ListSitesRequest, ListSitesResponse, SetFreePassageRequest,
+    SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse, Site as SiteMessage,
+    UpdateSiteRequest, UpdateSiteResponse, site_service_server::SiteService,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    convert::{actor, id, next_page, page},
+    change::change,
+    convert::{actor, by, caller, external_ids, external_ids_message, fault, id, next_page, page},
+    mask::Mask,
 };
-use crate::{domain::passage::Order, store::Site};
+use crate::{
+    app::Named,
+    domain::{etag::IfMatch, passage::Order},
+    store::Site,
+};
 
 #[tonic::async_trait]
 impl SiteService for Api {
@@ -17,8 +24,23 @@ impl SiteService for Api {
         &self,
         request: Request<CreateSiteRequest>,
     ) -> Result<Response<CreateSiteResponse>, Status> {
-        let site = self.app.create_site(request.into_inner().name).await?;
+        let caller = caller(&request)?;
+        let new = request.into_inner();
+        let given = external_ids(new.external_ids)?;
+        let site = self.app.create_site(new.name, given, &caller).await?;
         Ok(Response::new(CreateSiteResponse {
+            site: Some(message(site)),
+        }))
+    }
+
+    async fn get_site(
+        &self,
+        request: Request<GetSiteRequest>,
+    ) -> Result<Response<GetSiteResponse>, Status> {
+        let request = request.into_inner();
+        let by = by("site_id", &request.site_id, request.external_id)?;
+        let site = self.app.get_site(by).await?;
+        Ok(Response::new(GetSiteResponse {
             site: Some(message(site)),
         }))
     }
@@ -30,11 +52,43 @@ impl SiteService for Api {
         let request = request.into_inner();
         let page = page(request.page_size, &request.page_token)?;
         let mut sites = self.app.list_sites(page).await?;
-        let next_page_token = next_page(&mut sites, page, |site| site.id);
+        let next_page_token = next_page(&mut sites, page, |(site, _)| site.id);
         Ok(Response::new(ListSitesResponse {
             sites: sites.into_iter().map(message).collect(),
             next_page_token,
         }))
+    }
+
+    async fn update_site(
+        &self,
+        request: Request<UpdateSiteRequest>,
+    ) -> Result<Response<UpdateSiteResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let new = request.site.ok_or_else(|| fault("site", "is required"))?;
+        let mask = Mask::of(
+            request.update_mask,
+            &[
+                ("name", !new.name.is_empty()),
+                ("external_ids", !new.external_ids.is_empty()),
+            ],
+        )?;
+        let id = id("site_id", &new.site_id)?;
+        let change = change(&mask, new.name, new.external_ids, new.etag, caller)?;
+        let site = self.app.update_site(id, change).await?;
+        Ok(Response::new(UpdateSiteResponse {
+            site: Some(message(site)),
+        }))
+    }
+
+    async fn delete_site(
+        &self,
+        request: Request<DeleteSiteRequest>,
+    ) -> Result<Response<DeleteSiteResponse>, Status> {
+        let request = request.into_inner();
+        let id = id("site_id", &request.site_id)?;
+        self.app.delete_site(id, IfMatch::of(request.etag)).await?;
+        Ok(Response::new(DeleteSiteResponse {}))
     }
 
     async fn set_lockdown(
@@ -70,11 +124,13 @@ impl SiteService for Api {
     }
 }
 
-fn message(site: Site) -> SiteMessage {
+fn message((site, external_ids): Named<Site>) -> SiteMessage {
     SiteMessage {
         site_id: site.id.to_string(),
         name: site.name,
         lockdown: site.passage.lockdown,
         free_passage: site.passage.free,
+        external_ids: external_ids_message(external_ids),
+        etag: site.version.etag(),
     }
 }

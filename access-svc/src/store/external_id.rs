@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mesh::{crypto::Key, db::is_unique_violation, keyring::Epoch};
+use mesh::{Caller, crypto::Key, db::is_unique_violation, keyring::Epoch};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     sea_query::ExprTrait,
@@ -185,6 +185,36 @@ impl Store {
 pub(super) async fn replace(txn: &DatabaseTransaction, new: NewExternalIds) -> Result<(), Error> {
     forget(txn, new.object.object, vec![new.object.id]).await?;
     insert(txn, new).await
+}
+
+/// What is given takes the place of what an object of nobody's has, as far as the caller may say.
+/// False where nothing changes.
+pub(super) async fn give(
+    store: &Store,
+    txn: &DatabaseTransaction,
+    object: ObjectId,
+    given: ExternalIds,
+    by: &Caller,
+) -> Result<bool, Error> {
+    use external_id::{Column, Entity};
+    let rows = Entity::find()
+        .filter(Column::Noun.eq(object.object.code()))
+        .filter(Column::ObjectId.eq(object.id))
+        .all(txn)
+        .await?;
+    let mut there = ExternalIds::default();
+    for row in rows {
+        let id = String::from_utf8(row.value).map_err(|_| Error::Corrupt("external id"))?;
+        let system = row.system;
+        there.insert(ExternalId { system, id });
+    }
+    let after = there.clone().replaced(given, by)?;
+    if after == there {
+        return Ok(false);
+    }
+    let new = store.new_external_ids(object, &Owner::Nobody, &after)?;
+    replace(txn, new).await?;
+    Ok(true)
 }
 
 /// For an object that has none yet.

@@ -3,9 +3,13 @@
 mod audit;
 #[cfg(feature = "bulk")]
 pub mod bulk;
+mod building;
 mod custody;
+mod device;
+mod device_group;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
+mod entrance;
 mod erasure;
 mod event;
 mod evidence;
@@ -19,6 +23,8 @@ pub(crate) mod migration;
 mod near_miss;
 mod opening;
 mod partner;
+mod passage;
+mod place;
 mod resident;
 mod site;
 mod subscription;
@@ -26,7 +32,11 @@ mod subscription;
 mod testing;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
+pub(crate) use building::Building;
 pub(crate) use custody::Records;
+pub(crate) use device::{DeviceChange, DeviceFilter};
+pub(crate) use device_group::{DeviceGroup, DeviceGroupChange};
+pub(crate) use entrance::Entrance;
 pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
@@ -43,6 +53,7 @@ use mesh::{
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
+pub(crate) use place::Change;
 pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;

@@ -1,17 +1,22 @@
+use std::collections::HashSet;
+
 use audit_log::Entry;
 use futures::FutureExt;
-use mesh::db::is_unique_violation;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use uuid::Uuid;
 
-use super::{AuthEvent, Page, Store, audit, entity, log};
+use super::{
+    Change, ObjectId, Owner, Page, Store, entity, external_id, log,
+    place::{self, Named, is_named},
+};
 use crate::{
     domain::{
-        device::{Device, DeviceKind},
-        passage::{Order, Passage},
+        etag::{IfMatch, Version},
+        external_id::{ExternalIds, Object},
+        passage::Passage,
     },
     error::{Error, Noun},
 };
@@ -21,6 +26,7 @@ pub(crate) struct Site {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) passage: Passage,
+    pub(crate) version: Version,
 }
 
 impl From<entity::site::Model> for Site {
@@ -32,26 +38,20 @@ impl From<entity::site::Model> for Site {
                 lockdown: row.lockdown,
                 free: row.free_passage,
             },
+            version: Version(row.version),
         }
     }
 }
 
-impl From<entity::device::Model> for Device {
-    fn from(row: entity::device::Model) -> Self {
-        Self {
-            uid: row.uid,
-            partner: row.partner_id,
-            id: row.device_id,
-            site: row.site_id,
-            kind: DeviceKind::from_code(row.kind),
-            name: row.name,
-            time_zone: row.time_zone,
-            disabled: row.disabled,
-            passage: Passage {
-                lockdown: row.lockdown,
-                free: row.free_passage,
-            },
-        }
+impl Named for entity::site::Entity {
+    const OBJECT: Object = Object::Site;
+    const NOUN: Noun = Noun::Site;
+    const ID: Self::Column = entity::site::Column::Id;
+    const NAME: Self::Column = entity::site::Column::Name;
+    const VERSION: Self::Column = entity::site::Column::Version;
+
+    fn facts(row: &Self::Model) -> (Uuid, &str, Version) {
+        (row.id, &row.name, Version(row.version))
     }
 }
 
@@ -59,9 +59,15 @@ impl Store {
     pub(crate) async fn insert_site(
         &self,
         site: Site,
+        external_ids: &ExternalIds,
         now: i64,
         telling: Entry,
     ) -> Result<(), Error> {
+        let object = ObjectId {
+            object: Object::Site,
+            id: site.id,
+        };
+        let external_ids = self.new_external_ids(object, &Owner::Nobody, external_ids)?;
         let telling = self.new_entry(telling, None)?;
         self.db
             .writer
@@ -72,10 +78,12 @@ impl Store {
                         name: Set(site.name),
                         lockdown: Set(site.passage.lockdown),
                         free_passage: Set(site.passage.free),
+                        version: Set(site.version.0),
                         created_at: Set(now),
                     })
                     .exec_without_returning(txn)
                     .await?;
+                    external_id::insert(txn, external_ids).await?;
                     log::insert(txn, vec![telling]).await?;
                     Ok(())
                 }
@@ -91,6 +99,19 @@ impl Store {
         Ok(row.map(Site::from))
     }
 
+    /// Which of these there are.
+    pub(crate) async fn sites_there(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+        use entity::site::{Column, Entity};
+        let there: Vec<Uuid> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(ids.iter().copied()))
+            .into_tuple()
+            .all(&self.db.read)
+            .await?;
+        Ok(there.into_iter().collect())
+    }
+
     pub(crate) async fn list_sites(&self, page: Page) -> Result<Vec<Site>, Error> {
         let mut query = entity::site::Entity::find().order_by_asc(entity::site::Column::Id);
         if let Some(after) = page.after {
@@ -100,80 +121,39 @@ impl Store {
         Ok(rows.into_iter().map(Site::from).collect())
     }
 
-    /// Stores the event where the order changes anything.
-    pub(crate) async fn order_site(
+    /// Tells nothing where nothing changes.
+    pub(crate) async fn update_site(
         &self,
         id: Uuid,
-        order: Order,
-        on: bool,
-        event: AuthEvent,
+        change: Change,
+        telling: Entry,
     ) -> Result<Site, Error> {
         let store = self.clone();
+        let telling = self.new_entry(telling, None)?;
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    use entity::site::{Column, Entity};
-                    let column = match order {
-                        Order::Lockdown => Column::Lockdown,
-                        Order::FreePassage => Column::FreePassage,
+                    use entity::site::Entity;
+                    let row = place::to_change::<Entity>(txn, id, &change.if_match).await?;
+                    let changed =
+                        place::change::<Entity>(&store, txn, &row, change, Vec::new(), false)
+                            .await?;
+                    let Some(row) = changed else {
+                        return Ok(Site::from(row));
                     };
-                    let changed = Entity::update_many()
-                        .col_expr(column, Expr::value(on))
-                        .filter(Column::Id.eq(id))
-                        .filter(column.ne(on))
-                        .exec(txn)
-                        .await?;
-                    if changed.rows_affected > 0 {
-                        audit::insert(&store, txn, vec![event]).await?;
-                    }
-                    let row = Entity::find_by_id(id).one(txn).await?;
-                    row.map(Site::from).ok_or(Error::NotFound(Noun::Site))
+                    log::insert(txn, vec![telling]).await?;
+                    Ok(Site::from(row))
                 }
                 .boxed()
             })
             .await
     }
 
-    /// Stores the event where the order changes anything.
-    pub(crate) async fn order_device(
+    pub(crate) async fn delete_site(
         &self,
-        uid: Uuid,
-        order: Order,
-        on: bool,
-        event: AuthEvent,
-    ) -> Result<Device, Error> {
-        let store = self.clone();
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    use entity::device::{Column, Entity};
-                    let column = match order {
-                        Order::Lockdown => Column::Lockdown,
-                        Order::FreePassage => Column::FreePassage,
-                    };
-                    let changed = Entity::update_many()
-                        .col_expr(column, Expr::value(on))
-                        .filter(Column::Uid.eq(uid))
-                        .filter(column.ne(on))
-                        .exec(txn)
-                        .await?;
-                    if changed.rows_affected > 0 {
-                        audit::insert(&store, txn, vec![event]).await?;
-                    }
-                    let row = Entity::find_by_id(uid).one(txn).await?;
-                    row.map(Device::from).ok_or(Error::NotFound(Noun::Device))
-                }
-                .boxed()
-            })
-            .await
-    }
-
-    pub(crate) async fn insert_device(
-        &self,
-        device: Device,
-        now: i64,
+        id: Uuid,
+        if_match: IfMatch,
         telling: Entry,
     ) -> Result<(), Error> {
         let telling = self.new_entry(telling, None)?;
@@ -181,111 +161,30 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
-                    let inserted = entity::device::Entity::insert(entity::device::ActiveModel {
-                        uid: Set(device.uid),
-                        partner_id: Set(device.partner),
-                        device_id: Set(device.id),
-                        site_id: Set(device.site),
-                        kind: Set(device.kind.code()),
-                        name: Set(device.name),
-                        time_zone: Set(device.time_zone),
-                        disabled: Set(device.disabled),
-                        lockdown: Set(device.passage.lockdown),
-                        free_passage: Set(device.passage.free),
-                        created_at: Set(now),
-                    })
-                    .exec_without_returning(txn)
-                    .await;
-                    match inserted {
-                        Ok(_) => Ok(log::insert(txn, vec![telling]).await?),
-                        Err(error) if is_unique_violation(&error) => {
-                            Err(Error::Exists(Noun::Device))
-                        }
-                        Err(error) => Err(error.into()),
+                    place::to_delete::<entity::site::Entity>(txn, id, &if_match).await?;
+                    if is_in_use(txn, id).await? {
+                        return Err(Error::InUse(Noun::Site));
                     }
-                }
-                .boxed()
-            })
-            .await
-    }
-
-    /// By the partner's own id.
-    pub(crate) async fn device(&self, partner: Uuid, id: &str) -> Result<Option<Device>, Error> {
-        let row = entity::device::Entity::find()
-            .filter(entity::device::Column::PartnerId.eq(partner))
-            .filter(entity::device::Column::DeviceId.eq(id))
-            .one(&self.db.read)
-            .await?;
-        Ok(row.map(Device::from))
-    }
-
-    pub(crate) async fn devices_by_id(
-        &self,
-        partner: Uuid,
-        ids: Vec<String>,
-    ) -> Result<Vec<Device>, Error> {
-        let rows = entity::device::Entity::find()
-            .filter(entity::device::Column::PartnerId.eq(partner))
-            .filter(entity::device::Column::DeviceId.is_in(ids))
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.into_iter().map(Device::from).collect())
-    }
-
-    pub(crate) async fn devices_by_uid(&self, uids: Vec<Uuid>) -> Result<Vec<Device>, Error> {
-        let rows = entity::device::Entity::find()
-            .filter(entity::device::Column::Uid.is_in(uids))
-            .order_by_asc(entity::device::Column::DeviceId)
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.into_iter().map(Device::from).collect())
-    }
-
-    pub(crate) async fn list_devices(
-        &self,
-        partner: Option<Uuid>,
-        page: Page,
-    ) -> Result<Vec<Device>, Error> {
-        let mut query = entity::device::Entity::find().order_by_asc(entity::device::Column::Uid);
-        if let Some(partner) = partner {
-            query = query.filter(entity::device::Column::PartnerId.eq(partner));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(entity::device::Column::Uid.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
-        Ok(rows.into_iter().map(Device::from).collect())
-    }
-
-    pub(crate) async fn set_device_state(
-        &self,
-        partner: Uuid,
-        id: String,
-        disabled: bool,
-        telling: Entry,
-    ) -> Result<Device, Error> {
-        let telling = self.new_entry(telling, None)?;
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    use entity::device::Column;
-                    entity::device::Entity::update_many()
-                        .col_expr(Column::Disabled, Expr::value(disabled))
-                        .filter(Column::PartnerId.eq(partner))
-                        .filter(Column::DeviceId.eq(&id))
-                        .exec(txn)
-                        .await?;
+                    place::remove::<entity::site::Entity>(txn, id).await?;
                     log::insert(txn, vec![telling]).await?;
-                    let row = entity::device::Entity::find()
-                        .filter(Column::PartnerId.eq(partner))
-                        .filter(Column::DeviceId.eq(&id))
-                        .one(txn)
-                        .await?;
-                    row.map(Device::from).ok_or(Error::NotFound(Noun::Device))
+                    Ok(())
                 }
                 .boxed()
             })
             .await
     }
+}
+
+/// Whether anything is registered at it.
+async fn is_in_use(txn: &DatabaseTransaction, id: Uuid) -> Result<bool, Error> {
+    use entity::{building, device, device_group, holding, household, resident_site, subscription};
+    Ok(
+        is_named::<building::Entity>(txn, building::Column::SiteId, id).await?
+            || is_named::<device::Entity>(txn, device::Column::SiteId, id).await?
+            || is_named::<device_group::Entity>(txn, device_group::Column::SiteId, id).await?
+            || is_named::<household::Entity>(txn, household::Column::SiteId, id).await?
+            || is_named::<resident_site::Entity>(txn, resident_site::Column::SiteId, id).await?
+            || is_named::<holding::Entity>(txn, holding::Column::SiteId, id).await?
+            || is_named::<subscription::Entity>(txn, subscription::Column::SiteId, id).await?,
+    )
 }

@@ -25,6 +25,7 @@ mod near_miss;
 mod outages;
 mod passage;
 mod personal_data;
+mod places;
 mod processes;
 mod proxies;
 mod reenrolment;

@@ -123,7 +123,7 @@ fn the_charts_network_policies_name_the_contracts_callers() {
     }
 }
 
-fn channel(
+pub(crate) fn channel(
     layout: &Layout,
     identity: &str,
     service: &'static str,

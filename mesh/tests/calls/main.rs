@@ -24,8 +24,10 @@ use mesh::{
     tls::Credentials,
 };
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
-    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse,
+    CreateSiteRequest, CreateSiteResponse, DeleteSiteRequest, DeleteSiteResponse, GetSiteRequest,
+    GetSiteResponse, ListSitesRequest, ListSitesResponse, SetFreePassageRequest,
+    SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse, UpdateSiteRequest,
+    UpdateSiteResponse,
     site_service_client::SiteServiceClient,
     site_service_server::{SiteService, SiteServiceServer},
 };
@@ -94,6 +96,27 @@ impl SiteService for Obedient {
         &self,
         _: Request<SetFreePassageRequest>,
     ) -> Result<Response<SetFreePassageResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn get_site(
+        &self,
+        _: Request<GetSiteRequest>,
+    ) -> Result<Response<GetSiteResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn update_site(
+        &self,
+        _: Request<UpdateSiteRequest>,
+    ) -> Result<Response<UpdateSiteResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn delete_site(
+        &self,
+        _: Request<DeleteSiteRequest>,
+    ) -> Result<Response<DeleteSiteResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 }
@@ -213,7 +236,10 @@ impl Running {
 }
 
 fn site(name: &str) -> CreateSiteRequest {
-    CreateSiteRequest { name: name.into() }
+    CreateSiteRequest {
+        name: name.into(),
+        ..CreateSiteRequest::default()
+    }
 }
 
 #[tokio::test]
