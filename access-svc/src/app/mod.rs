@@ -2,12 +2,17 @@
 
 mod admission;
 mod audit;
+mod consent;
 mod device;
+mod enrolment;
 mod erasure;
 mod event;
 mod feed;
+mod galleries;
 mod grant;
+mod guest;
 mod holding;
+mod household;
 mod housekeeping;
 mod log;
 mod opening;
@@ -33,6 +38,8 @@ pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
+pub(crate) use guest::Invitation;
+pub(crate) use household::{HouseholdUpdate, NewHousehold};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -43,7 +50,7 @@ use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;
-pub(crate) use resident::NewResident;
+pub(crate) use resident::{NewResident, ResidentUpdate};
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
 pub(crate) use verifier::Verifier;
 

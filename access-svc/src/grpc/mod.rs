@@ -1,12 +1,15 @@
 //! Protobuf to domain and back; no rule lives here.
 
 mod audit;
+mod consent;
 mod convert;
 mod device;
 mod erasure;
 mod event;
 mod grant;
+mod guest;
 mod holding;
+mod household;
 mod log;
 mod mask;
 mod opening;
@@ -20,10 +23,12 @@ mod subscription;
 use mesh::custody::{Custody, CustodyApi, DiagnosisApi};
 use propdev_proto::access::{
     audit_log_service_server::AuditLogServiceServer, audit_service_server::AuditServiceServer,
-    device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
-    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
-    partner_service_server::PartnerServiceServer, reference_service_server::ReferenceServiceServer,
+    consent_service_server::ConsentServiceServer, device_service_server::DeviceServiceServer,
+    erasure_service_server::ErasureServiceServer, event_service_server::EventServiceServer,
+    grant_service_server::GrantServiceServer, guest_service_server::GuestServiceServer,
+    holding_service_server::HoldingServiceServer, household_service_server::HouseholdServiceServer,
+    opening_service_server::OpeningServiceServer, partner_service_server::PartnerServiceServer,
+    reference_service_server::ReferenceServiceServer,
     resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
     subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
@@ -49,7 +54,10 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(ReferenceServiceServer::new(api.clone()))
         .add_service(SiteServiceServer::new(api.clone()))
         .add_service(DeviceServiceServer::new(api.clone()))
+        .add_service(HouseholdServiceServer::new(api.clone()))
         .add_service(ResidentServiceServer::new(api.clone()))
+        .add_service(GuestServiceServer::new(api.clone()))
+        .add_service(ConsentServiceServer::new(api.clone()))
         .add_service(GrantServiceServer::new(api.clone()))
         .add_service(HoldingServiceServer::new(api.clone()))
         .add_service(SubscriptionServiceServer::new(api.clone()))

@@ -25,7 +25,7 @@ use self::rows::{
     insert, new_row, set, take,
 };
 use super::{
-    Page, Store,
+    Page, Resident, Store,
     entity::{self, erasure, erasure_receipt},
     log,
 };
@@ -47,6 +47,22 @@ const BIOMETRICS_FINAL: &str = "biometrics_final";
 pub(crate) enum Whom {
     Pseudonym(Uuid),
     Resident(Uuid),
+}
+
+/// Who is to be erased.
+#[derive(Clone, Copy)]
+enum Of {
+    Anybody,
+    EndedGuest,
+}
+
+impl Of {
+    fn includes(self, row: &entity::resident::Model, now: Timestamp) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::EndedGuest => !Resident::from(row).is_here(now),
+        }
+    }
 }
 
 impl TryFrom<erasure::Model> for Erasure {
@@ -86,6 +102,26 @@ impl Store {
         order: Order,
         now: Timestamp,
     ) -> Result<Option<Erasure>, Error> {
+        self.begin(resident, order, now, Of::Anybody).await
+    }
+
+    /// None where the guest's end has been moved meanwhile.
+    pub(crate) async fn begin_guests_erasure(
+        &self,
+        guest: Uuid,
+        order: Order,
+        now: Timestamp,
+    ) -> Result<Option<Erasure>, Error> {
+        self.begin(guest, order, now, Of::EndedGuest).await
+    }
+
+    async fn begin(
+        &self,
+        resident: Uuid,
+        order: Order,
+        now: Timestamp,
+        of: Of,
+    ) -> Result<Option<Erasure>, Error> {
         let store = self.clone();
         let telling = telling(Step::Rights.told(), now);
         self.db
@@ -100,7 +136,7 @@ impl Store {
                     if let Some(begun) = find(txn, resident).await? {
                         return Ok(Some(begun));
                     }
-                    let Some(row) = row else {
+                    let Some(row) = row.filter(|row| of.includes(row, now)) else {
                         return Ok(None);
                     };
                     end_rights(txn, resident).await?;

@@ -1,6 +1,7 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+mod consent;
 mod custody;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
 mod entity;
@@ -10,7 +11,9 @@ mod evidence;
 mod external_id;
 mod feed;
 mod grant;
+mod guest;
 mod holding;
+mod household;
 mod log;
 mod lookup;
 pub(crate) mod migration;
@@ -23,13 +26,16 @@ mod subscription;
 mod testing;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
+pub(crate) use consent::{Consent, NewConsent, Outrun, Withdrawal};
 pub(crate) use custody::Records;
 pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
+pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use household::{Household, HouseholdChange, Membership};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };
@@ -40,7 +46,7 @@ use mesh::{
     keyring::{Keyring, WrappedKey},
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
-pub(crate) use resident::{Resident, ResidentKey};
+pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;
 use uuid::Uuid;
