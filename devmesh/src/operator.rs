@@ -4,10 +4,12 @@ use mesh::{client::MeshChannel, policy::Policy, tls::Credentials};
 use propdev_proto::{
     access::{
         audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
-        device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
-        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
-        partner_service_client::PartnerServiceClient,
+        consent_service_client::ConsentServiceClient, device_service_client::DeviceServiceClient,
+        erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
+        grant_service_client::GrantServiceClient, guest_service_client::GuestServiceClient,
+        holding_service_client::HoldingServiceClient,
+        household_service_client::HouseholdServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -91,6 +93,18 @@ impl Operator {
 
     pub fn residents(&self) -> ResidentServiceClient<MeshChannel> {
         ResidentServiceClient::new(self.access.clone())
+    }
+
+    pub fn households(&self) -> HouseholdServiceClient<MeshChannel> {
+        HouseholdServiceClient::new(self.access.clone())
+    }
+
+    pub fn guests(&self) -> GuestServiceClient<MeshChannel> {
+        GuestServiceClient::new(self.access.clone())
+    }
+
+    pub fn consents(&self) -> ConsentServiceClient<MeshChannel> {
+        ConsentServiceClient::new(self.access.clone())
     }
 
     pub fn erasures(&self) -> ErasureServiceClient<MeshChannel> {

@@ -71,14 +71,10 @@ async fn a_withdrawal_ends_all_consents_and_the_person_goes_on_as_another_subjec
         let recorded = place.record(form(&resident, reference, now())).await;
         recorded.expect("recorded");
     }
-    let telling = Entry {
-        code: "consent_withdrawn".into(),
-        ..act()
-    };
     let withdraw = async || {
         let telling = Entry {
-            id: Uuid::now_v7(),
-            ..telling.clone()
+            code: "consent_withdrawn".into(),
+            ..act()
         };
         let withdrawn = place.store.withdraw_consents(resident.id, now(), telling);
         withdrawn.await.expect("withdrawn")
