@@ -9,8 +9,12 @@ use crate::error::Error;
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// A consent as it may be recorded at all.
-pub(crate) fn check(reference: &str, consented_at: Timestamp, now: Timestamp) -> Result<(), Error> {
-    check_name("consent_reference", reference, 200)?;
+pub(crate) fn check(
+    (field, reference): (&'static str, &str),
+    consented_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
+    check_name(field, reference, 200)?;
     // Dated ahead, it would outlive a withdrawal.
     if consented_at.duration_since(now) > AHEAD {
         return Err(Error::InvalidField {
@@ -50,10 +54,10 @@ mod tests {
 
     #[test]
     fn a_consent_has_a_reference_and_lies_behind() {
-        assert!(check("form 7", at(100), at(100)).is_ok());
-        assert!(check("form 7", at(200), at(100)).is_ok());
-        assert!(check("", at(100), at(100)).is_err());
-        assert!(check(&"x".repeat(201), at(100), at(100)).is_err());
-        assert!(check("form 7", at(1_000), at(100)).is_err());
+        assert!(check(("reference", "form 7"), at(100), at(100)).is_ok());
+        assert!(check(("reference", "form 7"), at(200), at(100)).is_ok());
+        assert!(check(("reference", ""), at(100), at(100)).is_err());
+        assert!(check(("reference", &"x".repeat(201)), at(100), at(100)).is_err());
+        assert!(check(("reference", "form 7"), at(1_000), at(100)).is_err());
     }
 }
