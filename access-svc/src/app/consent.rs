@@ -21,7 +21,7 @@ impl App {
         with_reference: bool,
     ) -> Result<Consent, Error> {
         let (store, now) = (&self.parts.store, self.parts.clock.now());
-        consent::check(("reference", &reference), consented_at, now)?;
+        consent::check(("reference", reference.as_str()), consented_at, now)?;
         let new = NewConsent {
             resident,
             reference,

@@ -26,7 +26,11 @@ impl App {
     ) -> Result<(Uuid, u32), Error> {
         let parts = &self.parts;
         let now = parts.clock.now();
-        consent::check(("consent_reference", &consent_reference), consented_at, now)?;
+        consent::check(
+            ("consent_reference", consent_reference.as_str()),
+            consented_at,
+            now,
+        )?;
         let template = template.unwrap_or_else(Uuid::new_v4);
         let telling = |code| Entry {
             subject: Some(template.to_string()),

@@ -57,7 +57,7 @@ mod tests {
         assert!(check(("reference", "form 7"), at(100), at(100)).is_ok());
         assert!(check(("reference", "form 7"), at(200), at(100)).is_ok());
         assert!(check(("reference", ""), at(100), at(100)).is_err());
-        assert!(check(("reference", &"x".repeat(201)), at(100), at(100)).is_err());
+        assert!(check(("reference", "x".repeat(201).as_str()), at(100), at(100)).is_err());
         assert!(check(("reference", "form 7"), at(1_000), at(100)).is_err());
     }
 }
