@@ -70,6 +70,12 @@ pub enum Error {
     NotJudged,
     #[error("the rights have ended, and the rest of the erasure follows by itself")]
     ErasureUnfinished(Uuid),
+    #[error("this consent, or one given after it, has been withdrawn")]
+    ConsentWithdrawn,
+    #[error("the face opens nothing any more, and the rest follows by itself")]
+    WithdrawalUnfinished,
+    #[error("it is done, and the biometric store follows by itself")]
+    GalleriesUnfinished,
     #[error("the store is empty, or being filled from a backup")]
     EmptyStore,
     #[error("nothing was ever told up to this cursor")]
@@ -196,6 +202,9 @@ impl From<Error> for Status {
                     [("pseudonym", pseudonym.to_string())],
                 );
             }
+            Error::ConsentWithdrawn => (Code::FailedPrecondition, "CONSENT_WITHDRAWN"),
+            Error::WithdrawalUnfinished => (Code::Unavailable, "WITHDRAWAL_UNFINISHED"),
+            Error::GalleriesUnfinished => (Code::Unavailable, "GALLERIES_UNFINISHED"),
             Error::EmptyStore => (Code::Unavailable, "UNAVAILABLE"),
             Error::Custody(error) => return error.into(),
             Error::Dependency(_)

@@ -145,6 +145,7 @@ pub async fn run(
     });
     app.replay_erasures().await?;
     tokio::spawn(app.clone().keep_erasures(shutdown.clone()));
+    tokio::spawn(app.clone().keep_galleries(shutdown.clone()));
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
     tokio::spawn(app.clone().number_feeds(shutdown.clone()));

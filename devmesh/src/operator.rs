@@ -9,6 +9,10 @@ use propdev_proto::{
         device_service_client::DeviceServiceClient, entrance_service_client::EntranceServiceClient,
         erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
         grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
+        consent_service_client::ConsentServiceClient, device_service_client::DeviceServiceClient,
+        grant_service_client::GrantServiceClient, guest_service_client::GuestServiceClient,
+        holding_service_client::HoldingServiceClient,
+        household_service_client::HouseholdServiceClient,
         opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
@@ -105,6 +109,18 @@ impl Operator {
 
     pub fn residents(&self) -> ResidentServiceClient<MeshChannel> {
         ResidentServiceClient::new(self.access.clone())
+    }
+
+    pub fn households(&self) -> HouseholdServiceClient<MeshChannel> {
+        HouseholdServiceClient::new(self.access.clone())
+    }
+
+    pub fn guests(&self) -> GuestServiceClient<MeshChannel> {
+        GuestServiceClient::new(self.access.clone())
+    }
+
+    pub fn consents(&self) -> ConsentServiceClient<MeshChannel> {
+        ConsentServiceClient::new(self.access.clone())
     }
 
     pub fn erasures(&self) -> ErasureServiceClient<MeshChannel> {

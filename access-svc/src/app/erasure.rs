@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How often the biometric store is asked for last receipts by itself: epochs
 /// end in days.
 const CONFIRM_EVERY: Duration = Duration::from_secs(3_600);
-/// For the steps of an erasure, whatever its caller's deadline: more than the
+/// For an erasure or a withdrawal, whatever its caller's deadline: more than the
 /// biometric store may take.
 const BUDGET: Duration = Duration::from_secs(30);
 
@@ -42,18 +42,7 @@ impl App {
         order: Order,
     ) -> Result<Receipted, Error> {
         let app = self.clone();
-        let work = async move { app.begin_and_finish(resident, order).await };
-        let task = match CallContext::current() {
-            Some(call) => {
-                let context = CallContext {
-                    caller: call.caller,
-                    ..CallContext::new(BUDGET, call.request_id)
-                };
-                tokio::spawn(context.scope(work).in_current_span())
-            }
-            None => tokio::spawn(work.in_current_span()),
-        };
-        task.await.map_err(|_| Error::Corrupt("erasure"))??;
+        outlive_caller(async move { app.begin_and_finish(resident, order).await }).await?;
         self.receipted(Whom::Resident(resident)).await
     }
 
@@ -81,6 +70,12 @@ impl App {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
+            }
+            if let Err(error) = self.erase_ended_guests().await {
+                tracing::warn!(%error, "guests have ended; their erasures are begun again");
+            }
+            if let Err(error) = self.finish_withdrawals(None).await {
+                tracing::warn!(%error, "withdrawals are unfinished; they are gone on with");
             }
             if let Err(error) = self.finish_erasures().await {
                 tracing::warn!(%error, "erasures are unfinished; they are gone on with");
@@ -146,6 +141,8 @@ impl App {
     }
 
     async fn erase_biometrics(&self, erasure: &Erasure) -> Result<(), Error> {
+        // The last erasure under a pseudonym is the person's: its receipts are asked for by that.
+        self.finish_withdrawals(Some(erasure.resident)).await?;
         let subject = erasure.subject.ok_or(Error::Corrupt("erasure subject"))?;
         let erased = self
             .parts
@@ -306,6 +303,23 @@ impl App {
             )
             .await
     }
+}
+
+/// Runs on when the caller goes away.
+pub(super) async fn outlive_caller<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let task = match CallContext::current() {
+        Some(call) => {
+            let context = CallContext {
+                caller: call.caller,
+                ..CallContext::new(BUDGET, call.request_id)
+            };
+            tokio::spawn(context.scope(work).in_current_span())
+        }
+        None => tokio::spawn(work.in_current_span()),
+    };
+    task.await.map_err(|_| Error::Corrupt("task"))?
 }
 
 /// The peer has proved who it is: whoever the receipt is shown to verifies it.

@@ -6,11 +6,16 @@ mod building;
 mod device;
 mod device_group;
 mod entrance;
+mod consent;
+mod enrolment;
 mod erasure;
 mod event;
 mod feed;
+mod galleries;
 mod grant;
+mod guest;
 mod holding;
+mod household;
 mod housekeeping;
 mod log;
 mod near_miss;
@@ -39,6 +44,8 @@ pub(crate) use device_group::WholeGroup;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
+pub(crate) use guest::Invitation;
+pub(crate) use household::{HouseholdUpdate, NewHousehold};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -51,7 +58,7 @@ pub(crate) use named::Named;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;
-pub(crate) use resident::NewResident;
+pub(crate) use resident::{NewResident, ResidentUpdate};
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
 pub(crate) use verifier::Verifier;
 

@@ -1,56 +1,83 @@
-//! Residents and their faces.
+//! Residents.
+
+use std::collections::BTreeSet;
 
 use audit_log::Entry;
-use jiff::Timestamp;
-use propdev_proto::biometric::FaceVector;
+use mesh::Caller;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::App;
 use crate::{
-    clients::Enrolment,
-    domain::syntax::check_name,
+    domain::{
+        etag::{IfMatch, Version},
+        external_id::{ExternalIds, Object},
+        syntax::check_name,
+    },
     error::{Error, Noun},
-    store::{Page, Resident},
+    store::{NewPerson, ObjectId, Owner, Page, Resident, ResidentChange, ToldResident},
 };
 
 pub(crate) struct NewResident {
     pub(crate) name: Zeroizing<String>,
     pub(crate) sites: Vec<Uuid>,
+    pub(crate) households: Vec<Uuid>,
+    pub(crate) external_ids: ExternalIds,
+}
+
+/// What is to change; none of each stays as it is.
+#[derive(Default)]
+pub(crate) struct ResidentUpdate {
+    pub(crate) name: Option<Zeroizing<String>>,
+    pub(crate) sites: Option<Vec<Uuid>>,
+    pub(crate) external_ids: Option<ExternalIds>,
 }
 
 impl App {
     pub(crate) async fn create_resident(
         &self,
         new: NewResident,
-    ) -> Result<(Resident, Vec<Uuid>), Error> {
+        caller: &Caller,
+    ) -> Result<ToldResident, Error> {
         check_name("name", &new.name, 200)?;
-        let mut sites = new.sites;
-        sites.sort();
-        sites.dedup();
-        self.check_sites(&sites).await?;
+        let external_ids = ExternalIds::default().replaced(new.external_ids, caller)?;
+        let households: BTreeSet<Uuid> = new.households.into_iter().collect();
         let resident = Resident {
             id: Uuid::now_v7(),
             // Random: neither says when the other was made.
             subject: Uuid::new_v4(),
             audit_pseudonym: Uuid::new_v4(),
             suspended: false,
+            host: None,
+            guest_until: None,
+            version: Version::FIRST,
         };
-        let telling = Entry {
+        let created = Entry {
             who: Some(resident.audit_pseudonym),
             ..self.act("resident_created")
         };
-        self.parts
-            .store
-            .insert_resident(
-                resident.clone(),
-                new.name,
-                sites.clone(),
-                self.now_micros(),
-                telling,
-            )
-            .await?;
-        Ok((resident, sites))
+        let mut tellings = vec![created];
+        tellings.extend(households.iter().map(|household| Entry {
+            who: Some(resident.audit_pseudonym),
+            subject: Some(household.to_string()),
+            ..self.act("household_member_added")
+        }));
+        let new = NewPerson {
+            resident: resident.clone(),
+            name: new.name,
+            sites: new.sites.into_iter().collect(),
+            households: households.clone(),
+            external_ids: external_ids.clone(),
+        };
+        let store = &self.parts.store;
+        let sites = store.insert_resident(new, self.now_micros(), tellings);
+        Ok(ToldResident {
+            sites: sites.await?,
+            resident,
+            name: None,
+            households: households.into_iter().collect(),
+            external_ids,
+        })
     }
 
     pub(super) async fn resident(&self, id: Uuid) -> Result<Resident, Error> {
@@ -61,76 +88,76 @@ impl App {
             .ok_or(Error::NotFound(Noun::Resident))
     }
 
-    pub(crate) async fn list_residents(
-        &self,
-        page: Page,
-        with_names: bool,
-    ) -> Result<Vec<(Resident, Option<Zeroizing<String>>)>, Error> {
-        self.parts.store.list_residents(page, with_names).await
-    }
-
-    pub(crate) async fn resident_sites(&self, id: Uuid) -> Result<Vec<Uuid>, Error> {
-        self.parts.store.resident_sites(id).await
-    }
-
-    pub(crate) async fn set_resident_state(
+    pub(crate) async fn told_resident(
         &self,
         id: Uuid,
-        suspended: bool,
-    ) -> Result<Resident, Error> {
+        with_name: bool,
+    ) -> Result<ToldResident, Error> {
+        let told = self.parts.store.told_resident(id, with_name).await?;
+        told.ok_or(Error::NotFound(Noun::Resident))
+    }
+
+    pub(crate) async fn list_residents(
+        &self,
+        site: Option<Uuid>,
+        page: Page,
+        with_names: bool,
+    ) -> Result<Vec<ToldResident>, Error> {
+        let store = &self.parts.store;
+        store.list_residents(site, page, with_names).await
+    }
+
+    pub(crate) async fn update_resident(
+        &self,
+        id: Uuid,
+        if_match: IfMatch,
+        update: ResidentUpdate,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        if let Some(name) = &update.name {
+            check_name("name", name, 200)?;
+        }
+        let store = &self.parts.store;
+        let told = self.told_resident(id, false).await?;
+        let external_ids = match update.external_ids {
+            None => None,
+            Some(given) => {
+                let key = store.resident_key(id).await?;
+                let key = key.ok_or(Error::NotFound(Noun::Resident))?;
+                let of = ObjectId {
+                    object: Object::Resident,
+                    id,
+                };
+                let ids = told.external_ids.replaced(given, caller)?;
+                Some(store.new_external_ids(of, &Owner::Resident(id, &key), &ids)?)
+            }
+        };
+        let change = ResidentChange {
+            name: update.name,
+            sites: update.sites.map(|sites| sites.into_iter().collect()),
+            external_ids,
+            read: told.resident.version,
+        };
+        let telling = self.act("resident_updated");
+        if store.update_resident(id, if_match, change, telling).await? {
+            self.tell_galleries(id).await.map_err(|error| {
+                tracing::warn!(%error, "a change of sites is untold; it is told again");
+                Error::GalleriesUnfinished
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn set_resident_state(&self, id: Uuid, suspended: bool) -> Result<(), Error> {
         let code = if suspended {
             "resident_suspended"
         } else {
             "resident_resumed"
         };
+        let telling = self.act(code);
         self.parts
             .store
-            .set_resident_state(id, suspended, self.act(code))
+            .set_resident_state(id, suspended, telling)
             .await
-    }
-
-    /// The template's id and how many the resident has now.
-    pub(crate) async fn enrol_face(
-        &self,
-        resident: Uuid,
-        template: Option<Uuid>,
-        face: FaceVector,
-        consent_reference: String,
-        consented_at: Timestamp,
-    ) -> Result<(Uuid, u32), Error> {
-        let resident = self.resident(resident).await?;
-        let sites = self.parts.store.resident_sites(resident.id).await?;
-        let template = template.unwrap_or_else(Uuid::new_v4);
-        let telling = |code| Entry {
-            who: Some(resident.audit_pseudonym),
-            subject: Some(template.to_string()),
-            ..self.act(code)
-        };
-        // Of two services' stores one cannot tell what the other does: the
-        // intent is told first.
-        self.parts.store.tell(telling("face_enrolment")).await?;
-        let templates = self
-            .parts
-            .biometric
-            .enrol(Enrolment {
-                subject: resident.subject,
-                template,
-                face,
-                sites,
-                consent_reference,
-                consented_at,
-            })
-            .await?;
-        if self.parts.store.resident(resident.id).await?.is_none() {
-            // The erasure was faster: nobody else would erase this template.
-            let pseudonym = resident.audit_pseudonym;
-            self.parts
-                .biometric
-                .erase(resident.subject, pseudonym)
-                .await?;
-            return Err(Error::NotFound(Noun::Resident));
-        }
-        self.parts.store.tell(telling("face_enrolled")).await?;
-        Ok((template, templates))
     }
 }

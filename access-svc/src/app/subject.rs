@@ -100,7 +100,7 @@ impl App {
         });
         let seen = store.judge_probes(probes.collect()).await?;
         let subjects = queries.iter().filter_map(|query| query.subject).collect();
-        let residents = store.residents_by_subject(subjects).await?;
+        let residents = store.residents_by_subject(subjects, at).await?;
         let known: Vec<(&Context, &Resident)> = queries
             .iter()
             .zip(&seen)
@@ -145,7 +145,8 @@ impl App {
         if store.used_by(&use_key(jti, evidence)).await?.is_some() {
             return Ok(false);
         }
-        let resident = store.resident_by_pseudonym(pseudonym, partner).await?;
+        let now = self.parts.clock.now();
+        let resident = store.resident_by_pseudonym(pseudonym, partner, now).await?;
         Ok(resident.is_some_and(|resident| !resident.suspended))
     }
 
@@ -178,12 +179,14 @@ impl App {
         sites: &[Uuid],
     ) -> Result<Option<Resident>, Error> {
         let store = &self.parts.store;
-        let holders = store.vehicle_holders(plate, self.parts.clock.now()).await?;
+        let now = self.parts.clock.now();
+        let holders = store.vehicle_holders(plate, now).await?;
         if holders.is_empty() {
             return Ok(None);
         }
         let here = store.residents_at(holders.clone(), sites).await?;
         let mut residents = store.residents(here).await?;
+        residents.retain(|resident| resident.is_here(now));
         residents.sort_by_key(|r| holders.iter().position(|id| *id == r.id));
         Ok(residents.into_iter().next())
     }

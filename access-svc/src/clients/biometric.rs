@@ -2,7 +2,8 @@ use jiff::Timestamp;
 use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::biometric::{
     EnrolTemplateRequest, EraseSubjectRequest, FaceVector, GetErasureReceiptsRequest,
-    IdentifyRequest, biometric_service_client::BiometricServiceClient, identify_response::Outcome,
+    IdentifyRequest, SetGalleriesRequest, biometric_service_client::BiometricServiceClient,
+    identify_response::Outcome,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -88,6 +89,19 @@ impl Biometric {
             .await
             .map_err(|status| refused(&status))?;
         Ok(response.into_inner().templates)
+    }
+
+    /// Where a subject is searched for from now on. One that has no templates is nowhere anyway.
+    pub(crate) async fn set_galleries(&self, subject: Uuid, sites: &[Uuid]) -> Result<(), Error> {
+        let request = SetGalleriesRequest {
+            subject_id: subject.to_string(),
+            gallery_ids: sites.iter().map(Uuid::to_string).collect(),
+        };
+        match self.client.clone().set_galleries(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(unexpected(SERVICE, &status)),
+        }
     }
 
     /// Erasing again gives the first receipt again.

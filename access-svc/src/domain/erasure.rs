@@ -156,8 +156,13 @@ pub(crate) struct Counts {
     pub(crate) vehicles: u64,
     pub(crate) credentials: u64,
     pub(crate) grants: u64,
+    /// Of erasures that began before households paid.
     pub(crate) subscriptions: u64,
     pub(crate) sites: u64,
+    pub(crate) households: u64,
+    pub(crate) consents: u64,
+    /// Other systems' names of the person and of what was the person's.
+    pub(crate) external_ids: u64,
     /// Events that named a key or a fob of the person.
     pub(crate) events: u64,
 }
@@ -172,6 +177,9 @@ impl Counts {
         self.grants += more.grants;
         self.subscriptions += more.subscriptions;
         self.sites += more.sites;
+        self.households += more.households;
+        self.consents += more.consents;
+        self.external_ids += more.external_ids;
         self.events += more.events;
     }
 }
@@ -260,6 +268,9 @@ struct Categories {
     rights: u64,
     payments: u64,
     sites: u64,
+    households: u64,
+    consents: u64,
+    external_ids: u64,
     event_credentials: u64,
 }
 
@@ -282,6 +293,9 @@ impl<'a> Receipt<'a> {
                 rights: counts.grants,
                 payments: counts.subscriptions,
                 sites: counts.sites,
+                households: counts.households,
+                consents: counts.consents,
+                external_ids: counts.external_ids,
                 event_credentials: counts.events,
             },
             method: "encryption keys destroyed, rows deleted",

@@ -2,6 +2,7 @@
 
 pub mod plate;
 
+pub(crate) mod consent;
 pub(crate) mod decision;
 pub(crate) mod device;
 pub(crate) mod entry;
@@ -9,6 +10,8 @@ pub(crate) mod erasure;
 pub(crate) mod etag;
 pub(crate) mod event;
 pub(crate) mod external_id;
+pub(crate) mod guest;
+pub(crate) mod household;
 pub(crate) mod limits;
 pub(crate) mod opening;
 pub(crate) mod partner;

@@ -33,6 +33,12 @@ pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Error> {
     caller.cloned().ok_or(Error::InsufficientScope)
 }
 
+/// Whether the caller may see names and what else is personal.
+pub(super) fn sees_persons<T>(request: &tonic::Request<T>) -> bool {
+    let caller = request.extensions().get::<Caller>();
+    caller.is_some_and(|caller| caller.has_role("privacy"))
+}
+
 pub(super) fn fault(field: &'static str, detail: &'static str) -> Error {
     Error::InvalidField { field, detail }
 }

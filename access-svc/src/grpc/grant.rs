@@ -65,7 +65,7 @@ impl GrantService for Api {
     }
 }
 
-fn window(message: &WeeklyWindow) -> Result<Window, Error> {
+pub(super) fn window(message: &WeeklyWindow) -> Result<Window, Error> {
     let wrong = || fault("windows", "holds a number that is out of range");
     Ok(Window {
         weekdays: message

@@ -1,9 +1,10 @@
 use mesh::Caller;
 use propdev_proto::access::{
     CreateResidentRequest, CreateResidentResponse, EnrolFaceRequest, EnrolFaceResponse,
-    EraseResidentRequest, EraseResidentResponse, ListResidentsRequest, ListResidentsResponse,
-    Resident as ResidentMessage, SetResidentStateRequest, SetResidentStateResponse,
-    resident_service_server::ResidentService,
+    EraseResidentRequest, EraseResidentResponse, GetResidentRequest, GetResidentResponse,
+    ListResidentsRequest, ListResidentsResponse, Resident as ResidentMessage,
+    SetResidentStateRequest, SetResidentStateResponse, UpdateResidentRequest,
+    UpdateResidentResponse, resident_service_server::ResidentService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -11,10 +12,18 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, id, ids, next_page, optional_id, page, time},
+    convert::{
+        by, caller, external_ids, external_ids_message, fault, id, ids, next_page, optional_id,
+        page, sees_persons, time, timestamp,
+    },
     erasure,
+    mask::Mask,
 };
-use crate::{app::NewResident, domain::erasure::Order, store::Resident};
+use crate::{
+    app::{NewResident, ResidentUpdate},
+    domain::{erasure::Order, etag::IfMatch, external_id::Object},
+    store::ToldResident,
+};
 
 #[tonic::async_trait]
 impl ResidentService for Api {
@@ -22,16 +31,17 @@ impl ResidentService for Api {
         &self,
         request: Request<CreateResidentRequest>,
     ) -> Result<Response<CreateResidentResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (resident, sites) = self
-            .app
-            .create_resident(NewResident {
-                name: Zeroizing::new(request.name),
-                sites: ids("site_ids", &request.site_ids)?,
-            })
-            .await?;
+        let new = NewResident {
+            name: Zeroizing::new(request.name),
+            sites: ids("site_ids", &request.site_ids)?,
+            households: ids("household_ids", &request.household_ids)?,
+            external_ids: external_ids(request.external_ids)?,
+        };
+        let created = self.app.create_resident(new, &caller).await?;
         Ok(Response::new(CreateResidentResponse {
-            resident: Some(message(&resident, &sites, None)),
+            resident: Some(message(created)),
         }))
     }
 
@@ -39,22 +49,60 @@ impl ResidentService for Api {
         &self,
         request: Request<ListResidentsRequest>,
     ) -> Result<Response<ListResidentsResponse>, Status> {
-        let with_names = request
-            .extensions()
-            .get::<Caller>()
-            .is_some_and(|caller| caller.has_role("privacy"));
+        let with_names = sees_persons(&request);
         let request = request.into_inner();
         let page = page(request.page_size, &request.page_token)?;
-        let mut rows = self.app.list_residents(page, with_names).await?;
-        let next_page_token = next_page(&mut rows, page, |(resident, _)| resident.id);
-        let mut residents = Vec::with_capacity(rows.len());
-        for (resident, name) in rows {
-            let sites = self.app.resident_sites(resident.id).await?;
-            residents.push(message(&resident, &sites, name));
-        }
+        let site = optional_id("site_id", &request.site_id)?;
+        let mut residents = self.app.list_residents(site, page, with_names).await?;
+        let next_page_token = next_page(&mut residents, page, |told| told.resident.id);
         Ok(Response::new(ListResidentsResponse {
-            residents,
+            residents: residents.into_iter().map(message).collect(),
             next_page_token,
+        }))
+    }
+
+    async fn get_resident(
+        &self,
+        request: Request<GetResidentRequest>,
+    ) -> Result<Response<GetResidentResponse>, Status> {
+        let with_name = sees_persons(&request);
+        let request = request.into_inner();
+        let by = by("resident_id", &request.resident_id, request.external_id)?;
+        let id = self.app.id_of(Object::Resident, by).await?;
+        Ok(Response::new(GetResidentResponse {
+            resident: Some(message(self.app.told_resident(id, with_name).await?)),
+        }))
+    }
+
+    async fn update_resident(
+        &self,
+        request: Request<UpdateResidentRequest>,
+    ) -> Result<Response<UpdateResidentResponse>, Status> {
+        let (caller, with_name) = (caller(&request)?, sees_persons(&request));
+        let request = request.into_inner();
+        let new = request.resident;
+        let new = new.ok_or_else(|| fault("resident", "is required"))?;
+        let name = Zeroizing::new(new.name);
+        let mask = Mask::of(
+            request.update_mask,
+            &[
+                ("name", !name.is_empty()),
+                ("site_ids", !new.site_ids.is_empty()),
+                ("external_ids", !new.external_ids.is_empty()),
+            ],
+        )?;
+        let update = ResidentUpdate {
+            name: mask.take("name", name),
+            sites: mask.take("site_ids", ids("site_ids", &new.site_ids)?),
+            external_ids: mask.take("external_ids", external_ids(new.external_ids)?),
+        };
+        let id = id("resident_id", &new.resident_id)?;
+        let if_match = IfMatch::of(new.etag);
+        self.app
+            .update_resident(id, if_match, update, &caller)
+            .await?;
+        Ok(Response::new(UpdateResidentResponse {
+            resident: Some(message(self.app.told_resident(id, with_name).await?)),
         }))
     }
 
@@ -64,10 +112,9 @@ impl ResidentService for Api {
     ) -> Result<Response<SetResidentStateResponse>, Status> {
         let request = request.into_inner();
         let id = id("resident_id", &request.resident_id)?;
-        let resident = self.app.set_resident_state(id, request.suspended).await?;
-        let sites = self.app.resident_sites(id).await?;
+        self.app.set_resident_state(id, request.suspended).await?;
         Ok(Response::new(SetResidentStateResponse {
-            resident: Some(message(&resident, &sites, None)),
+            resident: Some(message(self.app.told_resident(id, false).await?)),
         }))
     }
 
@@ -117,16 +164,17 @@ impl ResidentService for Api {
     }
 }
 
-fn message(
-    resident: &Resident,
-    sites: &[Uuid],
-    name: Option<Zeroizing<String>>,
-) -> ResidentMessage {
+fn message(told: ToldResident) -> ResidentMessage {
+    let resident = told.resident;
     ResidentMessage {
         resident_id: resident.id.to_string(),
-        name: name.map_or_else(String::new, |name| name.to_string()),
-        site_ids: sites.iter().map(Uuid::to_string).collect(),
+        name: told.name.map_or_else(String::new, |name| name.to_string()),
+        site_ids: told.sites.iter().map(Uuid::to_string).collect(),
         suspended: resident.suspended,
         audit_pseudonym: resident.audit_pseudonym.to_string(),
+        household_ids: told.households.iter().map(Uuid::to_string).collect(),
+        guest_until: resident.guest_until.and_then(timestamp),
+        external_ids: external_ids_message(told.external_ids),
+        etag: resident.version.etag(),
     }
 }

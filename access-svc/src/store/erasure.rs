@@ -1,11 +1,10 @@
 //! Erasures, each at its step. Whoever takes a step holds the row until the
 //! commit, so that it is taken once, whichever replica tries.
 
+mod read;
 mod rows;
 #[cfg(test)]
 mod tests;
-
-use std::collections::HashMap;
 
 use audit_log::{Entry as Telling, Kind};
 use futures::FutureExt;
@@ -15,8 +14,7 @@ use mesh::{
     custody::ledger::Entry,
 };
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait},
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -25,8 +23,8 @@ use self::rows::{
     insert, new_row, set, take,
 };
 use super::{
-    Page, Store,
-    entity::{self, erasure, erasure_receipt},
+    Resident, Store,
+    entity::{self, erasure},
     log,
 };
 use crate::{
@@ -47,6 +45,22 @@ const BIOMETRICS_FINAL: &str = "biometrics_final";
 pub(crate) enum Whom {
     Pseudonym(Uuid),
     Resident(Uuid),
+}
+
+/// Who is to be erased.
+#[derive(Clone, Copy)]
+enum Of {
+    Anybody,
+    EndedGuest,
+}
+
+impl Of {
+    fn includes(self, row: &entity::resident::Model, now: Timestamp) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::EndedGuest => !Resident::from(row).is_here(now),
+        }
+    }
 }
 
 impl TryFrom<erasure::Model> for Erasure {
@@ -86,6 +100,26 @@ impl Store {
         order: Order,
         now: Timestamp,
     ) -> Result<Option<Erasure>, Error> {
+        self.begin(resident, order, now, Of::Anybody).await
+    }
+
+    /// None where the guest's end has been moved meanwhile.
+    pub(crate) async fn begin_guests_erasure(
+        &self,
+        guest: Uuid,
+        order: Order,
+        now: Timestamp,
+    ) -> Result<Option<Erasure>, Error> {
+        self.begin(guest, order, now, Of::EndedGuest).await
+    }
+
+    async fn begin(
+        &self,
+        resident: Uuid,
+        order: Order,
+        now: Timestamp,
+        of: Of,
+    ) -> Result<Option<Erasure>, Error> {
         let store = self.clone();
         let telling = telling(Step::Rights.told(), now);
         self.db
@@ -100,7 +134,7 @@ impl Store {
                     if let Some(begun) = find(txn, resident).await? {
                         return Ok(Some(begun));
                     }
-                    let Some(row) = row else {
+                    let Some(row) = row.filter(|row| of.includes(row, now)) else {
                         return Ok(None);
                     };
                     end_rights(txn, resident).await?;
@@ -155,79 +189,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    pub(crate) async fn erasure(&self, whom: Whom) -> Result<Option<Erasure>, Error> {
-        let query = match whom {
-            Whom::Resident(id) => erasure::Entity::find_by_id(id),
-            Whom::Pseudonym(id) => {
-                erasure::Entity::find().filter(erasure::Column::Pseudonym.eq(id))
-            }
-        };
-        let row = query.one(&self.db.read).await?;
-        row.map(Erasure::try_from).transpose()
-    }
-
-    /// By resident, after the resident given.
-    pub(crate) async fn list_erasures(
-        &self,
-        only_unfinished: bool,
-        page: Page,
-    ) -> Result<Vec<Erasure>, Error> {
-        use erasure::Column;
-        let mut query = erasure::Entity::find().order_by_asc(Column::ResidentId);
-        if only_unfinished {
-            let here = Column::Step.ne(Step::Final.code());
-            query = query.filter(here.or(Column::BiometricFinalAt.is_null()));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(Column::ResidentId.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
-        rows.into_iter().map(Erasure::try_from).collect()
-    }
-
-    /// Erasures that can be gone on with.
-    pub(crate) async fn unfinished_erasures(&self) -> Result<Vec<Uuid>, Error> {
-        use erasure::Column;
-        let receipted = Column::Step.eq(Step::Receipt.code());
-        let unfinished = Column::Step
-            .lt(Step::Receipt.code())
-            .or(receipted.and(Column::FinalAt.is_not_null()));
-        Ok(erasure::Entity::find()
-            .select_only()
-            .column(Column::ResidentId)
-            .filter(unfinished)
-            .into_tuple()
-            .all(&self.db.read)
-            .await?)
-    }
-
-    /// Erasures of which the biometric store has yet to give its last receipt.
-    pub(crate) async fn erasures_to_be_confirmed(&self) -> Result<Vec<Erasure>, Error> {
-        use erasure::Column;
-        let rows = erasure::Entity::find()
-            .filter(Column::Step.gte(Step::Receipt.code()))
-            .filter(Column::BiometricFinalAt.is_null())
-            .all(&self.db.read)
-            .await?;
-        rows.into_iter().map(Erasure::try_from).collect()
-    }
-
-    /// The greatest number of the ledger that this store knows.
-    pub(crate) async fn last_ledger_number(&self) -> Result<u64, Error> {
-        use erasure::Column;
-        let last = erasure::Entity::find()
-            .select_only()
-            .column(Column::LedgerNumber)
-            .filter(Column::LedgerNumber.is_not_null())
-            .order_by_desc(Column::LedgerNumber)
-            .into_tuple::<i64>()
-            .one(&self.db.read)
-            .await?;
-        Ok(last
-            .and_then(|number| u64::try_from(number).ok())
-            .unwrap_or(0))
     }
 
     pub(crate) async fn biometrics_erased(
@@ -396,31 +357,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    /// By resident; of each this service's own first, the oldest first.
-    pub(crate) async fn erasure_receipts(
-        &self,
-        residents: Vec<Uuid>,
-    ) -> Result<HashMap<Uuid, Vec<GivenReceipt>>, Error> {
-        use erasure_receipt::Column;
-        let rows = erasure_receipt::Entity::find()
-            .filter(Column::ResidentId.is_in(residents))
-            .order_by_asc(Column::Service)
-            .order_by_asc(Column::Number)
-            .all(&self.db.read)
-            .await?;
-        let mut receipts: HashMap<Uuid, Vec<GivenReceipt>> = HashMap::new();
-        for row in rows {
-            receipts
-                .entry(row.resident_id)
-                .or_default()
-                .push(GivenReceipt {
-                    service: row.service,
-                    jws: row.receipt,
-                });
-        }
-        Ok(receipts)
     }
 }
 

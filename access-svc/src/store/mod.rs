@@ -4,6 +4,7 @@ mod audit;
 #[cfg(feature = "bulk")]
 pub mod bulk;
 mod building;
+mod consent;
 mod custody;
 mod device;
 mod device_group;
@@ -16,7 +17,9 @@ mod evidence;
 mod external_id;
 mod feed;
 mod grant;
+mod guest;
 mod holding;
+mod household;
 mod log;
 mod lookup;
 pub(crate) mod migration;
@@ -33,6 +36,7 @@ mod testing;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use building::Building;
+pub(crate) use consent::{Consent, NewConsent, Outrun, Withdrawal};
 pub(crate) use custody::Records;
 pub(crate) use device::{DeviceChange, DeviceFilter};
 pub(crate) use device_group::{DeviceGroup, DeviceGroupChange};
@@ -42,7 +46,9 @@ pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
+pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use household::{Household, HouseholdChange, Membership};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };
@@ -55,6 +61,7 @@ use mesh::{
 pub(crate) use opening::{Commit, Committed, Idempotency};
 pub(crate) use place::Change;
 pub(crate) use resident::{Resident, ResidentKey};
+pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;
 use uuid::Uuid;

@@ -1,18 +1,34 @@
+mod sites;
+#[cfg(test)]
+mod tests;
+mod write;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use audit_log::Entry;
 use futures::FutureExt;
-use mesh::crypto::Key;
+use jiff::Timestamp;
+use mesh::{clock::from_micros, crypto::Key};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, LockType, OnConflict},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
+    sea_query::{LockType, OnConflict},
 };
+pub(super) use sites::{add_sites, settle, sites_of, touch};
+use sites::{households_of, sites_of_households};
 use uuid::Uuid;
+pub(super) use write::residents_row;
+pub(crate) use write::{NewPerson, ResidentChange};
 use zeroize::Zeroizing;
 
-use super::{Page, Store, context, entity, log};
-use crate::error::{Error, Noun};
+use super::{Page, Store, context, entity};
+use crate::{
+    domain::{
+        etag::Version,
+        external_id::{ExternalIds, Object},
+    },
+    error::{Error, Noun},
+};
 
 pub(super) const NAME: &str = "resident name";
 
@@ -23,6 +39,27 @@ pub(crate) struct Resident {
     pub(crate) subject: Uuid,
     pub(crate) audit_pseudonym: Uuid,
     pub(crate) suspended: bool,
+    /// The household whose guest this is.
+    pub(crate) host: Option<Uuid>,
+    pub(crate) guest_until: Option<Timestamp>,
+    pub(crate) version: Version,
+}
+
+impl Resident {
+    /// False for a guest whose end has passed: recognised no more, and about to be erased.
+    pub(crate) fn is_here(&self, now: Timestamp) -> bool {
+        self.guest_until.is_none_or(|end| now < end)
+    }
+}
+
+/// A resident with all that callers are told.
+pub(crate) struct ToldResident {
+    pub(crate) resident: Resident,
+    /// Where it was asked for.
+    pub(crate) name: Option<Zeroizing<String>>,
+    pub(crate) sites: Vec<Uuid>,
+    pub(crate) households: Vec<Uuid>,
+    pub(crate) external_ids: ExternalIds,
 }
 
 /// A resident's own data key.
@@ -35,108 +72,71 @@ impl From<&entity::resident::Model> for Resident {
             subject: row.subject_id,
             audit_pseudonym: row.audit_pseudonym,
             suspended: row.suspended,
+            host: row.host_household_id,
+            guest_until: row.guest_until.map(from_micros),
+            version: Version(row.version),
         }
     }
 }
 
-impl Store {
-    pub(crate) async fn insert_resident(
-        &self,
-        resident: Resident,
-        name: Zeroizing<String>,
-        sites: Vec<Uuid>,
-        now: i64,
-        telling: Entry,
-    ) -> Result<(), Error> {
-        let telling = self.new_entry(telling, None)?;
-        let (key, wrapped) = self.keyring.new_data_key(resident.id.as_bytes())?;
-        let row = entity::resident::ActiveModel {
-            id: Set(resident.id),
-            subject_id: Set(resident.subject),
-            audit_pseudonym: Set(resident.audit_pseudonym),
-            epoch: Set(wrapped.epoch),
-            wrapped_key: Set(wrapped.sealed),
-            name_sealed: Set(key.seal(name.as_bytes(), &context(NAME, resident.id))?),
-            suspended: Set(resident.suspended),
-            erasing: Set(false),
-            created_at: Set(now),
-        };
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    entity::resident::Entity::insert(row)
-                        .exec_without_returning(txn)
-                        .await?;
-                    entity::resident_site::Entity::insert_many(sites.into_iter().map(|site| {
-                        entity::resident_site::ActiveModel {
-                            resident_id: Set(resident.id),
-                            site_id: Set(site),
-                        }
-                    }))
-                    .exec_without_returning(txn)
-                    .await?;
-                    log::insert(txn, vec![telling]).await?;
-                    Ok(())
-                }
-                .boxed()
-            })
-            .await
-    }
+/// Those who are not being erased.
+pub(super) fn there() -> Select<entity::resident::Entity> {
+    entity::resident::Entity::find().filter(entity::resident::Column::Erasing.eq(false))
+}
 
+impl Store {
     /// None for one who is absent or being erased.
     pub(crate) async fn resident(&self, id: Uuid) -> Result<Option<Resident>, Error> {
-        let row = entity::resident::Entity::find_by_id(id)
-            .filter(entity::resident::Column::Erasing.eq(false))
+        let row = there()
+            .filter(entity::resident::Column::Id.eq(id))
             .one(&self.db.read)
             .await?;
         Ok(row.as_ref().map(Resident::from))
     }
 
-    /// Those that there are and that are not being erased, by subject.
+    /// Those that are there now, by subject.
     pub(crate) async fn residents_by_subject(
         &self,
         subjects: Vec<Uuid>,
+        now: Timestamp,
     ) -> Result<HashMap<Uuid, Resident>, Error> {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows = entity::resident::Entity::find()
+        let rows = there()
             .filter(entity::resident::Column::SubjectId.is_in(subjects))
-            .filter(entity::resident::Column::Erasing.eq(false))
             .all(&self.db.read)
             .await?;
-        Ok(rows
-            .iter()
-            .map(|row| (row.subject_id, Resident::from(row)))
+        let residents = rows.iter().map(Resident::from);
+        Ok(residents
+            .filter(|resident| resident.is_here(now))
+            .map(|resident| (resident.subject, resident))
             .collect())
     }
 
-    pub(crate) async fn resident_by_subject(&self, id: Uuid) -> Result<Option<Resident>, Error> {
-        let row = entity::resident::Entity::find()
-            .filter(entity::resident::Column::SubjectId.eq(id))
-            .filter(entity::resident::Column::Erasing.eq(false))
-            .one(&self.db.read)
-            .await?;
-        Ok(row.as_ref().map(Resident::from))
+    pub(crate) async fn resident_by_subject(
+        &self,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Resident>, Error> {
+        let mut found = self.residents_by_subject(vec![id], now).await?;
+        Ok(found.remove(&id))
     }
 
     pub(crate) async fn resident_by_audit_pseudonym(
         &self,
         who: Uuid,
     ) -> Result<Option<Resident>, Error> {
-        let row = entity::resident::Entity::find()
+        let row = there()
             .filter(entity::resident::Column::AuditPseudonym.eq(who))
-            .filter(entity::resident::Column::Erasing.eq(false))
             .one(&self.db.read)
             .await?;
         Ok(row.as_ref().map(Resident::from))
     }
 
     pub(crate) async fn residents(&self, ids: Vec<Uuid>) -> Result<Vec<Resident>, Error> {
-        let rows = entity::resident::Entity::find()
+        let rows = there()
             .filter(entity::resident::Column::Id.is_in(ids))
-            .filter(entity::resident::Column::Erasing.eq(false))
             .all(&self.db.read)
             .await?;
         Ok(rows.iter().map(Resident::from).collect())
@@ -173,15 +173,6 @@ impl Store {
             .collect()
     }
 
-    pub(crate) async fn resident_sites(&self, id: Uuid) -> Result<Vec<Uuid>, Error> {
-        let rows = entity::resident_site::Entity::find()
-            .filter(entity::resident_site::Column::ResidentId.eq(id))
-            .order_by_asc(entity::resident_site::Column::SiteId)
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.site_id).collect())
-    }
-
     /// Which of these residents live at one of these sites.
     pub(crate) async fn residents_at(
         &self,
@@ -199,65 +190,69 @@ impl Store {
     /// With names only where asked for.
     pub(crate) async fn list_residents(
         &self,
+        site: Option<Uuid>,
         page: Page,
         with_names: bool,
-    ) -> Result<Vec<(Resident, Option<Zeroizing<String>>)>, Error> {
-        use entity::resident::Column;
-        let mut query = entity::resident::Entity::find()
-            .filter(Column::Erasing.eq(false))
-            .order_by_asc(Column::Id);
+    ) -> Result<Vec<ToldResident>, Error> {
+        use entity::{resident::Column, resident_site};
+        let mut query = there().order_by_asc(Column::Id);
+        if let Some(site) = site {
+            let here = resident_site::Entity::find()
+                .select_only()
+                .column(resident_site::Column::ResidentId)
+                .filter(resident_site::Column::SiteId.eq(site));
+            query = query.filter(Column::Id.in_subquery(here.into_query()));
+        }
         if let Some(after) = page.after {
             query = query.filter(Column::Id.gt(after));
         }
         let rows = query.limit(page.limit).all(&self.db.read).await?;
+        self.told(rows, with_names).await
+    }
+
+    pub(crate) async fn told_resident(
+        &self,
+        id: Uuid,
+        with_name: bool,
+    ) -> Result<Option<ToldResident>, Error> {
+        let rows = there()
+            .filter(entity::resident::Column::Id.eq(id))
+            .all(&self.db.read)
+            .await?;
+        Ok(self.told(rows, with_name).await?.pop())
+    }
+
+    async fn told(
+        &self,
+        rows: Vec<entity::resident::Model>,
+        with_names: bool,
+    ) -> Result<Vec<ToldResident>, Error> {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let mut sites = sites_of(&self.db.read, ids.clone()).await?;
+        let mut households = households_of(&self.db.read, ids.clone()).await?;
+        let mut external_ids = self.external_ids(Object::Resident, ids).await?;
         rows.iter()
             .map(|row| {
-                let name = with_names.then(|| self.open_name(row)).transpose()?;
-                Ok((Resident::from(row), name))
+                Ok(ToldResident {
+                    resident: Resident::from(row),
+                    name: with_names.then(|| self.open_name(row)).transpose()?,
+                    sites: sites.remove(&row.id).unwrap_or_default(),
+                    households: households.remove(&row.id).unwrap_or_default(),
+                    external_ids: external_ids.remove(&row.id).unwrap_or_default(),
+                })
             })
             .collect()
     }
 
-    fn open_name(&self, row: &entity::resident::Model) -> Result<Zeroizing<String>, Error> {
+    pub(super) fn open_name(
+        &self,
+        row: &entity::resident::Model,
+    ) -> Result<Zeroizing<String>, Error> {
         let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
         let plain = key.open(&row.name_sealed, &context(NAME, row.id))?;
         std::str::from_utf8(&plain)
             .map(|text| Zeroizing::new(text.to_owned()))
             .map_err(|_| Error::Corrupt("resident name"))
-    }
-
-    pub(crate) async fn set_resident_state(
-        &self,
-        id: Uuid,
-        suspended: bool,
-        telling: Entry,
-    ) -> Result<Resident, Error> {
-        let store = self.clone();
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    use entity::resident::Column;
-                    entity::resident::Entity::update_many()
-                        .col_expr(Column::Suspended, Expr::value(suspended))
-                        .filter(Column::Id.eq(id))
-                        .exec(txn)
-                        .await?;
-                    let row = entity::resident::Entity::find_by_id(id)
-                        .filter(Column::Erasing.eq(false))
-                        .one(txn)
-                        .await?;
-                    let row = row.ok_or(Error::NotFound(Noun::Resident))?;
-                    let telling = Entry {
-                        who: Some(row.audit_pseudonym),
-                        ..telling
-                    };
-                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
-                    Ok(Resident::from(&row))
-                }
-                .boxed()
-            })
-            .await
     }
 
     /// Writes down whom a pairwise pseudonym means, unless that one is erased
@@ -305,13 +300,17 @@ impl Store {
         &self,
         pseudonym: &str,
         partner: Uuid,
+        now: Timestamp,
     ) -> Result<Option<Resident>, Error> {
         let row = entity::pseudonym::Entity::find_by_id(pseudonym)
             .filter(entity::pseudonym::Column::PartnerId.eq(partner))
             .one(&self.db.read)
             .await?;
         match row {
-            Some(row) => self.resident(row.resident_id).await,
+            Some(row) => {
+                let resident = self.resident(row.resident_id).await?;
+                Ok(resident.filter(|resident| resident.is_here(now)))
+            }
             None => Ok(None),
         }
     }
@@ -348,4 +347,17 @@ pub(super) async fn check_present(txn: &impl ConnectionTrait, resident: Uuid) ->
         return Err(Error::NotFound(Noun::Resident));
     }
     Ok(())
+}
+
+/// The row, held until the transaction ends: what is written for the resident waits.
+pub(super) async fn held(
+    txn: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<entity::resident::Model, Error> {
+    let row = there()
+        .filter(entity::resident::Column::Id.eq(id))
+        .lock_exclusive()
+        .one(txn)
+        .await?;
+    row.ok_or(Error::NotFound(Noun::Resident))
 }

@@ -1,6 +1,9 @@
 //! A store on SQLite, for the tests of stores.
 
+use std::collections::BTreeSet;
+
 use audit_log::{Entry, Kind};
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use mesh::{
     Clock, SystemClock,
@@ -10,16 +13,25 @@ use mesh::{
     keyring::Keyring,
     shutdown::Shutdown,
 };
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait};
 use tempfile::TempDir;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{NamedKeys, NewHolding, Records, Resident, Store, migration::Migrator};
-use crate::domain::{
-    entry,
-    event::CredentialKind,
-    partner::{Credentials, Partner},
-    plate::Plate,
+use super::{
+    Household, NamedKeys, NewHolding, NewPerson, Records, Resident, Store, entity,
+    migration::Migrator,
+};
+use crate::{
+    domain::{
+        entry,
+        etag::Version,
+        event::CredentialKind,
+        external_id::ExternalIds,
+        partner::{Credentials, Partner},
+        plate::Plate,
+    },
+    error::Error,
 };
 
 pub(super) struct Place {
@@ -68,6 +80,19 @@ pub(super) fn act() -> Entry {
     entry::act(Kind::Act, "done", now())
 }
 
+/// Nobody registered.
+pub(super) fn stranger() -> Resident {
+    Resident {
+        id: Uuid::now_v7(),
+        subject: Uuid::new_v4(),
+        audit_pseudonym: Uuid::new_v4(),
+        suspended: false,
+        host: None,
+        guest_until: None,
+        version: Version::FIRST,
+    }
+}
+
 pub(super) fn plate() -> Plate {
     Plate::parse("A123BC77", "RU").expect("a plate")
 }
@@ -83,19 +108,69 @@ pub(super) fn key_of(partner: Uuid, site: Uuid) -> NewHolding {
 
 impl Place {
     pub(super) async fn resident(&self) -> Resident {
-        let resident = Resident {
-            id: Uuid::now_v7(),
-            subject: Uuid::new_v4(),
-            audit_pseudonym: Uuid::new_v4(),
-            suspended: false,
+        let site = self.site().await;
+        self.resident_at(site).await
+    }
+
+    pub(super) async fn resident_at(&self, site: Uuid) -> Resident {
+        let resident = stranger();
+        let new = NewPerson {
+            resident: resident.clone(),
+            name: Zeroizing::new("Anna Example".to_owned()),
+            sites: [site].into(),
+            households: BTreeSet::new(),
+            external_ids: ExternalIds::default(),
         };
-        let name = Zeroizing::new("Anna Example".to_owned());
-        let sites = vec![Uuid::new_v4()];
-        self.store
-            .insert_resident(resident.clone(), name, sites, 0, act())
-            .await
-            .expect("a resident");
+        let inserted = self.store.insert_resident(new, 0, vec![act()]).await;
+        inserted.expect("a resident");
         resident
+    }
+
+    pub(super) async fn site(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        let row = entity::site::ActiveModel {
+            id: Set(id),
+            name: Set("s".into()),
+            lockdown: Set(false),
+            free_passage: Set(false),
+            version: Set(1),
+            created_at: Set(0),
+        };
+        let inserted = self.write(move |txn| {
+            async move {
+                let row = entity::site::Entity::insert(row);
+                row.exec_without_returning(txn).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        inserted.await;
+        id
+    }
+
+    pub(super) async fn household(&self, site: Uuid) -> Uuid {
+        let household = Household {
+            id: Uuid::now_v7(),
+            site,
+            building: None,
+            unit: "12".into(),
+            version: Version::FIRST,
+        };
+        let id = household.id;
+        let none = ExternalIds::default();
+        let inserted = self.store.insert_household(household, none, 0, act()).await;
+        inserted.expect("a household");
+        id
+    }
+
+    /// A row that no function of the store writes by itself.
+    pub(super) async fn write<F>(&self, work: F)
+    where
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), Error>>
+            + Send
+            + 'static,
+    {
+        self.db.writer.write(work).await.expect("written");
     }
 
     /// The holding's id.

@@ -54,9 +54,11 @@ impl Store {
         Ok(row.map(Erasure::from))
     }
 
+    /// The last one: a person who withdraws a consent goes on under another subject.
     pub(crate) async fn erasure_of(&self, pseudonym: Uuid) -> Result<Option<Erasure>, Error> {
         let row = erasure::Entity::find()
             .filter(erasure::Column::Pseudonym.eq(pseudonym))
+            .order_by_desc(erasure::Column::BegunAt)
             .one(&self.db.read)
             .await?;
         Ok(row.map(Erasure::from))

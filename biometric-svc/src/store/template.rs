@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Store, consent_context,
-    entity::{rotation, subject, template},
+    entity::{erasure, rotation, subject, template},
     template_context, to_bytes,
 };
 use crate::{error::Error, index::Protected};
@@ -288,6 +288,11 @@ async fn subject_key(
             sealed: row.wrapped_key,
         };
         return Ok(keyring.unwrap(&wrapped, row.id.as_bytes())?);
+    }
+    // Who was erased stays so, however late an enrolment comes.
+    let erased = erasure::Entity::find_by_id(new.subject).one(txn).await?;
+    if erased.is_some() {
+        return Err(Error::SubjectNotFound);
     }
     let (key, wrapped) = keyring.new_data_key(new.subject.as_bytes())?;
     subject::Entity::insert(subject_row(new, wrapped))

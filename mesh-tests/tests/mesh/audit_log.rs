@@ -146,6 +146,7 @@ async fn all_flows_are_in_the_log_and_it_verifies(mesh: Mesh) {
             ("act", "site_created"),
             ("act", "device_created"),
             ("act", "resident_created"),
+            ("act", "consent_recorded"),
             ("act", "face_enrolled"),
             ("act", "grant_created"),
             ("act", "vehicle_added"),

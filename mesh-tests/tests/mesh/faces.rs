@@ -60,6 +60,7 @@ async fn enrol(mesh: &Mesh, vector: &[f32]) {
     let request = CreateResidentRequest {
         name: "A twin".into(),
         site_ids: vec![mesh.estate.site_id.clone()],
+        ..CreateResidentRequest::default()
     };
     let created = residents.create_resident(request).await.expect("created");
     let resident = created.into_inner().resident.expect("a resident");

@@ -43,6 +43,7 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
         |vector: &[f32]| -> Vec<u8> { vector[..4].iter().flat_map(|v| v.to_le_bytes()).collect() };
     let secrets = [
         b"Anna Example".to_vec(),
+        b"signed form 1".to_vec(),
         PLATE.as_bytes().to_vec(),
         KEY.as_bytes().to_vec(),
         FOB.as_bytes().to_vec(),

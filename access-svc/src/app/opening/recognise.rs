@@ -47,7 +47,7 @@ impl App {
                 return Err(Error::TokenAlreadyUsed(by));
             }
             let resident = store
-                .resident_by_pseudonym(&subject.pseudonym, bearer.partner)
+                .resident_by_pseudonym(&subject.pseudonym, bearer.partner, self.parts.clock.now())
                 .await?;
             return Ok(Recognised {
                 resident: resident.ok_or(Unrecognised::Unknown),
@@ -115,7 +115,8 @@ impl App {
         let resident = match found.subject {
             _ if !fresh => Err(Unrecognised::Stale),
             Ok(subject) => {
-                let resident = store.resident_by_subject(subject).await?;
+                let now = self.parts.clock.now();
+                let resident = store.resident_by_subject(subject, now).await?;
                 resident.ok_or(Unrecognised::Unknown)
             }
             Err(cause) => Err(cause),

@@ -18,6 +18,7 @@ use crate::{
     store::{
         entity::{self, erasure, erasure_receipt},
         event::forget_person,
+        external_id,
     },
 };
 
@@ -160,7 +161,7 @@ pub(super) async fn erase(
     resident: Uuid,
     step: Step,
 ) -> Result<Counts, Error> {
-    use entity::{grant, holding, pseudonym, resident_site, subscription};
+    use entity::{grant, holding, pseudonym};
     let mut erased = Counts::default();
     match step {
         Step::Key => {
@@ -186,16 +187,33 @@ pub(super) async fn erase(
         Step::Columns => {
             let rows = grant::Entity::delete_many().filter(grant::Column::ResidentId.eq(resident));
             erased.grants = rows.exec(txn).await?.rows_affected;
-            let rows = subscription::Entity::delete_many()
-                .filter(subscription::Column::ResidentId.eq(resident));
-            erased.subscriptions = rows.exec(txn).await?.rows_affected;
-            let rows = resident_site::Entity::delete_many()
-                .filter(resident_site::Column::ResidentId.eq(resident));
-            erased.sites = rows.exec(txn).await?.rows_affected;
+            erased.add(&erase_registered(txn, resident).await?);
             erased.events = forget_person(txn, resident).await?;
         }
         Step::Rights | Step::Biometrics | Step::Ledger | Step::Receipt | Step::Final => {}
     }
+    Ok(erased)
+}
+
+/// Where the person lived and was recognised, what was consented to, and other systems' names.
+async fn erase_registered(txn: &impl ConnectionTrait, resident: Uuid) -> Result<Counts, Error> {
+    use entity::{consent, household_member, resident_site, withdrawal};
+    let mut erased = Counts::default();
+    let rows =
+        resident_site::Entity::delete_many().filter(resident_site::Column::ResidentId.eq(resident));
+    erased.sites = rows.exec(txn).await?.rows_affected;
+    let rows = household_member::Entity::delete_many()
+        .filter(household_member::Column::ResidentId.eq(resident));
+    erased.households = rows.exec(txn).await?.rows_affected;
+    let rows = consent::Entity::delete_many().filter(consent::Column::ResidentId.eq(resident));
+    erased.consents = rows.exec(txn).await?.rows_affected;
+    withdrawal::Entity::delete_many()
+        .filter(withdrawal::Column::ResidentId.eq(resident))
+        // One that is unfinished says whom the biometric store has yet to erase.
+        .filter(withdrawal::Column::ErasedAt.is_not_null())
+        .exec(txn)
+        .await?;
+    erased.external_ids = external_id::forget_owned(txn, resident).await?;
     Ok(erased)
 }
 

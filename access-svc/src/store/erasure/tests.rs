@@ -3,17 +3,25 @@ use mesh::custody::Custodian;
 use super::*;
 use crate::{
     domain::{
-        decision::Subscription,
-        device::DeviceKind,
         entry::Link,
         event::{CredentialKind, CredentialOpening, Event},
+        external_id::{ExternalIds, Object},
     },
     error::Noun,
     store::{
-        NewHolding, Resident, Sealer, StoredGrant, StoredSubscription,
-        testing::{Place, act, key_of, now, place, plate},
+        Membership, NewConsent, NewHolding, NewPerson, ObjectId, Resident, Sealer,
+        testing::{Place, act, key_of, now, place, plate, stranger},
     },
 };
+
+/// A consent that nobody has withdrawn.
+fn consent_of(resident: &Resident) -> NewConsent {
+    NewConsent {
+        resident: resident.id,
+        reference: zeroize::Zeroizing::new("form 1".into()),
+        consented_at: now(),
+    }
+}
 
 const SERVICE: &str = "biometric-svc";
 
@@ -241,24 +249,16 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
         .insert_holding(resident.id, &key, vehicle, now(), act())
         .await;
     absent(held.map(drop));
-    let grant = StoredGrant {
-        id: Uuid::now_v7(),
+    let member = Membership {
+        household: place.household(place.site().await).await,
         resident: resident.id,
-        device_uid: Uuid::new_v4(),
-        windows: vec![],
-        ends_at: None,
     };
-    absent(store.insert_grant(grant, 0, act()).await);
-    let subscription = StoredSubscription {
-        resident: resident.id,
-        site: Uuid::new_v4(),
-        kind: DeviceKind::Door,
-        paid: Subscription {
-            paid_until: now(),
-            grace_days: 0,
-        },
-    };
-    absent(store.put_subscription(subscription, act()).await);
+    absent(store.add_member(member, act()).await.map(drop));
+    let consent = store.record_consent(consent_of(&resident), now(), act());
+    absent(consent.await.map(drop));
+    let withdrawal = store.withdraw_consents(resident.id, now(), act()).await;
+    absent(withdrawal.map(drop));
+    absent(store.set_resident_state(resident.id, true, act()).await);
 
     let pseudonym = ("p".to_owned(), partner, resident.id);
     let remembered = store.remember_pseudonyms(vec![pseudonym]).await;
@@ -368,4 +368,59 @@ async fn what_the_ledger_names_and_the_store_still_has_is_begun_again() {
         .await
         .expect("known");
     assert_eq!(place.erasure_of(&resident).await.step, Step::Columns);
+}
+
+#[tokio::test]
+async fn memberships_consents_and_other_systems_names_go_with_the_person() {
+    let place = place().await;
+    let store = &place.store;
+    let site = place.site().await;
+    let household = place.household(site).await;
+    let resident = stranger();
+    let named = [("registry".to_owned(), "person-1".to_owned())];
+    let new = NewPerson {
+        resident: resident.clone(),
+        name: zeroize::Zeroizing::new("Anna Example".into()),
+        sites: [].into(),
+        households: [household].into(),
+        external_ids: ExternalIds::new(named).expect("ids"),
+    };
+    let inserted = store.insert_resident(new, 0, vec![act()]).await;
+    assert_eq!(inserted.expect("inserted"), [site]);
+    let first = store.record_consent(consent_of(&resident), now(), act());
+    first.await.expect("recorded");
+    let done = store.withdraw_consents(resident.id, now(), act()).await;
+    let done = done.expect("withdrawn");
+    store
+        .templates_erased(done, &["r".into()], now(), act())
+        .await
+        .expect("told");
+    let second = store.record_consent(consent_of(&resident), now(), act());
+    second.await.expect("recorded");
+    let open = store.withdraw_consents(resident.id, now(), act()).await;
+    let open = open.expect("withdrawn");
+
+    place.begin(&resident).await;
+    let erased = store.biometrics_erased(resident.id, 0, None, None, now());
+    erased.await.expect("told");
+    place.take_all(&resident, 1).await;
+    let counts = place.erasure_of(&resident).await.counts;
+    assert_eq!((counts.households, counts.consents), (1, 2));
+    assert_eq!((counts.external_ids, counts.sites), (1, 1));
+    let of = ObjectId {
+        object: Object::Resident,
+        id: resident.id,
+    };
+    let names = store.external_ids_of(of).await.expect("asked");
+    assert!(names.is_empty());
+    // Whom the biometric store has yet to erase is known until it has.
+    let left = store.unfinished_withdrawals(None).await.expect("asked");
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].id, left[0].subject), (open.id, open.subject));
+    store
+        .templates_erased(open, &[], now(), act())
+        .await
+        .expect("told");
+    let rows = entity::withdrawal::Entity::find().all(&place.db.read).await;
+    assert!(rows.expect("rows").is_empty());
 }
