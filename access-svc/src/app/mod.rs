@@ -13,6 +13,7 @@ mod log;
 mod opening;
 mod partner;
 mod passage;
+mod payment;
 mod probes;
 mod reference;
 mod registry;
@@ -32,7 +33,8 @@ pub(crate) use admission::Missing;
 pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
-pub(crate) use grant::NewGrant;
+pub(crate) use grant::{DeviceName, GrantUpdate, GrantsOf, NewGrant, ShownGrant, TargetName};
+pub(crate) use holding::{AddHolding, HoldingUpdate, ShownHolding};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -41,10 +43,12 @@ use mesh::{
 };
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
+pub(crate) use payment::PaymentState;
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;
 pub(crate) use resident::NewResident;
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
+pub(crate) use subscription::NewSubscription;
 pub(crate) use verifier::Verifier;
 
 use crate::{

@@ -11,6 +11,7 @@ mod log;
 mod mask;
 mod opening;
 mod partner;
+mod payment;
 mod reference;
 mod resident;
 mod site;
@@ -23,7 +24,8 @@ use propdev_proto::access::{
     device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
     holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
-    partner_service_server::PartnerServiceServer, reference_service_server::ReferenceServiceServer,
+    partner_service_server::PartnerServiceServer, payment_service_server::PaymentServiceServer,
+    reference_service_server::ReferenceServiceServer,
     resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
     subject_service_server::SubjectServiceServer,
     subscription_service_server::SubscriptionServiceServer,
@@ -53,6 +55,7 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(GrantServiceServer::new(api.clone()))
         .add_service(HoldingServiceServer::new(api.clone()))
         .add_service(SubscriptionServiceServer::new(api.clone()))
+        .add_service(PaymentServiceServer::new(api.clone()))
         .add_service(ErasureServiceServer::new(api))
         .add_service(CustodyApi::server(custody.clone()))
         .add_service(DiagnosisApi::server(custody, None))

@@ -28,8 +28,8 @@ pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
-pub(crate) use grant::StoredGrant;
-pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use grant::{GrantChange, GrantFilter, StoredGrant};
+pub(crate) use holding::{Holding, HoldingChange, NewHolding};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };
@@ -42,7 +42,7 @@ use mesh::{
 pub(crate) use opening::{Commit, Committed, Idempotency};
 pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use site::Site;
-pub(crate) use subscription::StoredSubscription;
+pub(crate) use subscription::{NewPayment, Rule, StoredSubscription, SubscriptionKey};
 use uuid::Uuid;
 
 use crate::error::Error;

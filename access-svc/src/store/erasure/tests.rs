@@ -3,15 +3,16 @@ use mesh::custody::Custodian;
 use super::*;
 use crate::{
     domain::{
-        decision::Subscription,
-        device::DeviceKind,
         entry::Link,
+        etag::Version,
         event::{CredentialKind, CredentialOpening, Event},
+        external_id::{ExternalIds, Object},
+        grant::{Holder, Target},
     },
     error::Noun,
     store::{
-        NewHolding, Resident, Sealer, StoredGrant, StoredSubscription,
-        testing::{Place, act, key_of, now, place, plate},
+        NewHolding, ObjectId, Owner, Resident, Sealer, StoredGrant,
+        testing::{Place, act, key_of, now, place, plate, since},
     },
 };
 
@@ -238,27 +239,34 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
     };
     let vehicle = NewHolding::Vehicle(plate());
     let held = store
-        .insert_holding(resident.id, &key, vehicle, now(), act())
+        .insert_holding(
+            resident.id,
+            &key,
+            vehicle,
+            since(),
+            &ExternalIds::default(),
+            act(),
+        )
         .await;
     absent(held.map(drop));
     let grant = StoredGrant {
         id: Uuid::now_v7(),
-        resident: resident.id,
-        device_uid: Uuid::new_v4(),
+        holder: Holder::Resident(resident.id),
+        target: Target::Device(Uuid::new_v4()),
         windows: vec![],
         ends_at: None,
+        version: Version::FIRST,
     };
-    absent(store.insert_grant(grant, 0, act()).await);
-    let subscription = StoredSubscription {
-        resident: resident.id,
-        site: Uuid::new_v4(),
-        kind: DeviceKind::Door,
-        paid: Subscription {
-            paid_until: now(),
-            grace_days: 0,
-        },
+    let of = ObjectId {
+        object: Object::Grant,
+        id: grant.id,
     };
-    absent(store.put_subscription(subscription, act()).await);
+    let named = store.new_external_ids(of, &Owner::Nobody, &ExternalIds::default());
+    absent(
+        store
+            .insert_grant(grant, named.expect("none"), 0, act())
+            .await,
+    );
 
     let pseudonym = ("p".to_owned(), partner, resident.id);
     let remembered = store.remember_pseudonyms(vec![pseudonym]).await;
