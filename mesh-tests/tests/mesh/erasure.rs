@@ -45,6 +45,7 @@ async fn settle_in(mesh: &Mesh, person: &Person) {
             number: PLATE.into(),
             country: String::new(),
         }),
+        ..AddVehicleRequest::default()
     };
     holdings.add_vehicle(vehicle).await.expect("a vehicle");
     let key = AddCredentialRequest {
@@ -53,7 +54,7 @@ async fn settle_in(mesh: &Mesh, person: &Person) {
         kind: CredentialKind::Key.into(),
         credential_id: KEY.into(),
         site_id: mesh.estate.site_id.clone(),
-        held_from: None,
+        ..AddCredentialRequest::default()
     };
     holdings.add_credential(key).await.expect("a key");
     let partner = mesh.partner();
