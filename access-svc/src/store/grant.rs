@@ -249,7 +249,13 @@ impl Store {
                     use entity::grant::{Column, Entity};
                     let grant = locked(txn, id).await?;
                     if_match.check(grant.version)?;
-                    let who = who(txn, grant.holder).await?;
+                    let who = match grant.holder {
+                        Holder::Household(_) => None,
+                        Holder::Resident(resident) => {
+                            resident::check_present(txn, resident).await?;
+                            log::name_in_logs(txn, resident).await?
+                        }
+                    };
                     let mut update = Entity::update_many()
                         .col_expr(Column::Version, Expr::col(Column::Version).add(1_i64))
                         .filter(Column::Id.eq(id));
@@ -393,13 +399,6 @@ async fn locked(txn: &DatabaseTransaction, id: Uuid) -> Result<StoredGrant, Erro
         .one(txn)
         .await?;
     row.ok_or(Error::NotFound(Noun::Grant))?.try_into()
-}
-
-async fn who(txn: &DatabaseTransaction, holder: Holder) -> Result<Option<Uuid>, Error> {
-    match holder {
-        Holder::Resident(resident) => Ok(log::name_in_logs(txn, resident).await?),
-        Holder::Household(_) => Ok(None),
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ pub(crate) struct StoredSubscription {
 /// Household, site, and the kind as the database holds it.
 pub(crate) type SubscriptionKey = (Uuid, Uuid, i16);
 
+/// What a state came to: what is known from then on.
+pub(crate) type Put = Result<(StoredSubscription, Outcome), Error>;
+
 impl StoredSubscription {
     pub(crate) fn key(&self) -> SubscriptionKey {
         (self.household, self.site, self.kind.code())
@@ -95,10 +98,7 @@ impl From<StoredSubscription> for entity::subscription::ActiveModel {
 
 impl Store {
     /// Puts states in their order; each stands or falls alone.
-    pub(crate) async fn put_payments(
-        &self,
-        told: Vec<NewPayment>,
-    ) -> Result<Vec<Result<(StoredSubscription, Outcome), Error>>, Error> {
+    pub(crate) async fn put_payments(&self, told: Vec<NewPayment>) -> Result<Vec<Put>, Error> {
         if told.is_empty() {
             return Ok(Vec::new());
         }
@@ -227,7 +227,7 @@ impl States {
         })
     }
 
-    fn put(&mut self, new: NewPayment) -> Result<(StoredSubscription, Outcome), Error> {
+    fn put(&mut self, new: NewPayment) -> Put {
         let home = self.homes.get(&new.household);
         let home = *home.ok_or(Error::NotFound(Noun::Household))?;
         let site = new.site.unwrap_or(home);

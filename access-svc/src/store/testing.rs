@@ -197,7 +197,7 @@ impl Place {
     }
 
     /// A group with these devices.
-    pub(super) async fn group(&self, site: Uuid, devices: &[Uuid]) -> Uuid {
+    pub(super) async fn group_of(&self, site: Uuid, devices: &[Uuid]) -> Uuid {
         use entity::{device_group, device_group_member};
         let id = Uuid::now_v7();
         device_group::Entity::insert(device_group::ActiveModel {

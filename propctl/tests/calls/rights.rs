@@ -102,7 +102,7 @@ async fn a_right_is_one_holders_on_one_thing() {
     let house = house(&echo).await;
     let settings = house.settings("operator/operator/olga");
     let grant = async |arguments: &[&str]| {
-        let arguments = [&["--output", "json", "grant"], arguments].concat();
+        let arguments = [&["--output", "json", "grant"][..], arguments].concat();
         propctl(&settings, &arguments).await
     };
     let added = grant(&["add", "--household", "h1", "--group", "g1"]).await;
@@ -145,15 +145,16 @@ async fn an_update_names_what_it_changes() {
     let echo = Echo::default();
     let house = house(&echo).await;
     let settings = house.settings("operator/operator/olga");
-    for (arguments, paths) in [
-        (&["--no-end", "--etag", "e1"][..], &["ends_at"][..]),
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["--no-end", "--etag", "e1"], &["ends_at"]),
         (&["--any-time"], &["windows"]),
         (
             &["--window", "mon 08:00-09:00", "--ends-at", "2026-12-31"],
             &["windows", "ends_at"],
         ),
-    ] {
-        let all = [&["--output", "json", "grant", "update", "x"], arguments].concat();
+    ];
+    for (arguments, paths) in cases {
+        let all = [&["--output", "json", "grant", "update", "x"][..], arguments].concat();
         let updated = propctl(&settings, &all).await;
         assert!(updated.status.success(), "{}", text(&updated.stderr));
         assert_eq!(*echo.paths.lock().expect("a lock"), paths);

@@ -64,7 +64,7 @@ async fn rights_come_from_oneself_or_a_household_on_a_device_or_a_group() {
         let door = place.door(partner, site).await;
         let other = place.door(partner, site).await;
         let grouped = place.door(partner, site).await;
-        let group = place.group(site, &[grouped]).await;
+        let group = place.group_of(site, &[grouped]).await;
         for target in [Target::Device(door), Target::Group(group)] {
             place.try_grant(holder, target).await.expect("a grant");
         }
@@ -116,7 +116,7 @@ async fn a_token_names_what_each_of_many_may_open_by_now() {
     for _ in 0..4 {
         doors.push(place.door(partner, site).await);
     }
-    let group = place.group(site, &doors[1..3]).await;
+    let group = place.group_of(site, &doors[1..3]).await;
     let own = Holder::Resident(first.id);
     let shared = Holder::Household(home);
     let hour = SignedDuration::from_hours(1);

@@ -28,10 +28,7 @@ fn told(household: Uuid, site: Option<Uuid>, payment: Payment) -> NewPayment {
 }
 
 impl Place {
-    async fn put(
-        &self,
-        told: Vec<NewPayment>,
-    ) -> Vec<Result<(StoredSubscription, Outcome), Error>> {
+    async fn put(&self, told: Vec<NewPayment>) -> Vec<Put> {
         self.store.put_payments(told).await.expect("written")
     }
 
