@@ -116,6 +116,7 @@ async fn a_token_names_what_each_of_many_may_open_by_now() {
     for _ in 0..4 {
         doors.push(place.door(partner, site).await);
     }
+    doors.sort();
     let group = place.group_of(site, &doors[1..3]).await;
     let own = Holder::Resident(first.id);
     let shared = Holder::Household(home);
