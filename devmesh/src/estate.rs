@@ -8,9 +8,9 @@ use partner_sim::face::Identity;
 use propdev_proto::{
     access::{
         AddCredentialRequest, AddVehicleRequest, CreateDeviceRequest, CreateGrantRequest,
-        CreatePartnerRequest, CreateResidentRequest, CreateSiteRequest, CredentialKind, Device,
-        DeviceKind, EnrolFaceRequest, Grant, Partner, PartnerClientCredentials,
-        SetSubscriptionRequest, Subscription,
+        CreateHouseholdRequest, CreatePartnerRequest, CreateResidentRequest, CreateSiteRequest,
+        CredentialKind, Device, DeviceKind, EnrolFaceRequest, Grant, Household, Partner,
+        PartnerClientCredentials, SetSubscriptionRequest, Subscription,
     },
     auth::{Client, ClientLimits, PlateReading, RegisterClientRequest, UpdateClientRequest},
     biometric::FaceVector,
@@ -72,6 +72,8 @@ pub struct Estate {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Person {
     pub resident_id: String,
+    /// Who lives alone pays alone.
+    pub household_id: String,
     /// Seed of the face.
     pub identity: u64,
 }
@@ -340,9 +342,19 @@ impl Seeder {
         rights: &Rights<'_>,
         paid: bool,
     ) -> Result<Person, Error> {
+        let request = CreateHouseholdRequest {
+            household: Some(Household {
+                site_id: rights.site.into(),
+                ..Household::default()
+            }),
+        };
+        let answer = call!(self.operator.households(), create_household, request);
+        let household_id = answer.household.unwrap_or_default().household_id;
         let request = CreateResidentRequest {
             name: name.into(),
             site_ids: vec![rights.site.into()],
+            household_ids: vec![household_id.clone()],
+            ..CreateResidentRequest::default()
         };
         let answer = call!(self.privacy.residents(), create_resident, request);
         let resident_id = answer.resident.unwrap_or_default().resident_id;
@@ -374,17 +386,19 @@ impl Seeder {
         for kind in [DeviceKind::Door, DeviceKind::Barrier] {
             let request = SetSubscriptionRequest {
                 subscription: Some(Subscription {
-                    resident_id: resident_id.clone(),
+                    household_id: household_id.clone(),
                     site_id: rights.site.into(),
                     kind: kind.into(),
                     paid_until: timestamp(paid_until),
                     grace_days: 3,
+                    ..Subscription::default()
                 }),
             };
             call!(self.operator.subscriptions(), set_subscription, request);
         }
         Ok(Person {
             resident_id,
+            household_id,
             identity,
         })
     }
@@ -396,6 +410,7 @@ impl Seeder {
                 number: plate.into(),
                 country: String::new(),
             }),
+            ..AddVehicleRequest::default()
         };
         call!(self.operator.holdings(), add_vehicle, request);
         Ok(())
@@ -416,6 +431,7 @@ impl Seeder {
             site_id: rights.site.into(),
             // A key is often handed over before it is written down.
             held_from: timestamp(self.now - SignedDuration::from_hours(24)),
+            ..AddCredentialRequest::default()
         };
         call!(self.operator.holdings(), add_credential, request);
         Ok(())

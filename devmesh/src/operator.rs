@@ -11,6 +11,8 @@ use propdev_proto::{
         grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
         consent_service_client::ConsentServiceClient, device_service_client::DeviceServiceClient,
         grant_service_client::GrantServiceClient, guest_service_client::GuestServiceClient,
+        device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
+        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
         holding_service_client::HoldingServiceClient,
         household_service_client::HouseholdServiceClient,
         opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
@@ -133,6 +135,10 @@ impl Operator {
 
     pub fn holdings(&self) -> HoldingServiceClient<MeshChannel> {
         HoldingServiceClient::new(self.access.clone())
+    }
+
+    pub fn households(&self) -> HouseholdServiceClient<MeshChannel> {
+        HouseholdServiceClient::new(self.access.clone())
     }
 
     pub fn subscriptions(&self) -> SubscriptionServiceClient<MeshChannel> {

@@ -170,14 +170,14 @@ impl App {
 fn holder_at(holdings: &[Holding], at: Timestamp) -> Option<Uuid> {
     holdings
         .iter()
-        .find(|h| h.held_from <= at && h.held_to.is_none_or(|end| at < end))
+        .find(|holding| holding.held.is_at(at))
         .map(|holding| holding.resident)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::HoldingKind;
+    use crate::domain::{etag::Version, event::HoldingKind, holding::Held};
 
     #[test]
     fn a_late_event_finds_the_holder_of_its_time() {
@@ -186,8 +186,11 @@ mod tests {
             id: Uuid::nil(),
             resident: Uuid::from_u128(resident),
             kind: HoldingKind::Key,
-            held_from: at(from),
-            held_to: to.map(at),
+            held: Held {
+                from: at(from),
+                to: to.map(at),
+            },
+            version: Version::FIRST,
         };
         let holdings = [
             holding(1, "2026-01-01T00:00:00Z", Some("2026-06-01T00:00:00Z")),

@@ -50,6 +50,11 @@ impl Feeds {
         }
     }
 
+    /// What ends every stream.
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
     fn of(&self, feed: Feed) -> &watch::Sender<i64> {
         match feed {
             Feed::Openings => &self.openings,

@@ -23,6 +23,7 @@ mod named;
 mod opening;
 mod partner;
 mod passage;
+mod payment;
 mod probes;
 mod reference;
 mod registry;
@@ -46,6 +47,8 @@ pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
 pub(crate) use guest::Invitation;
 pub(crate) use household::{HouseholdUpdate, NewHousehold};
+pub(crate) use grant::{DeviceName, GrantUpdate, GrantsOf, NewGrant, ShownGrant, TargetName};
+pub(crate) use holding::{AddHolding, HoldingUpdate, ShownHolding};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -56,10 +59,12 @@ use moka::sync::Cache;
 pub(crate) use near_miss::NearMisses;
 pub(crate) use named::Named;
 pub(crate) use opening::{Evidence, OpenRequest};
+pub(crate) use payment::PaymentState;
 pub(crate) use probes::{Probes, probes};
 pub(crate) use reference::By;
 pub(crate) use resident::{NewResident, ResidentUpdate};
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
+pub(crate) use subscription::NewSubscription;
 pub(crate) use verifier::Verifier;
 
 use crate::{

@@ -197,8 +197,9 @@ impl App {
         means: Means,
     ) -> Result<Vec<Described>, Error> {
         let store = &self.parts.store;
-        let ids = known.iter().map(|(_, resident)| resident.id).collect();
-        let granted = store.granted_devices(ids, self.parts.clock.now()).await?;
+        let residents: Vec<&Resident> = known.iter().map(|(_, resident)| *resident).collect();
+        let now = self.parts.clock.now();
+        let granted = store.granted_devices(&residents, now).await?;
         let uids: HashSet<Uuid> = granted.values().flatten().copied().collect();
         let devices = store.devices_by_uid(uids.into_iter().collect()).await?;
         let mut described = Vec::with_capacity(known.len());

@@ -1,45 +1,56 @@
-//! What is paid for.
+//! What is paid for, as operators set it.
 
-use audit_log::Entry;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::App;
 use crate::{
+    domain::{decision::Subscription, device::DeviceKind, etag::IfMatch, payment::Payment},
     error::Error,
-    store::{Page, StoredSubscription},
+    store::{NewPayment, Rule, StoredSubscription, SubscriptionKey},
 };
 
+pub(crate) struct NewSubscription {
+    pub(crate) household: Uuid,
+    pub(crate) site: Uuid,
+    pub(crate) kind: DeviceKind,
+    pub(crate) paid: Subscription,
+    /// None is now.
+    pub(crate) as_of: Option<Timestamp>,
+    pub(crate) if_match: IfMatch,
+}
+
 impl App {
+    /// Whatever was known before, an operator's word counts.
     pub(crate) async fn set_subscription(
         &self,
-        subscription: StoredSubscription,
+        new: NewSubscription,
     ) -> Result<StoredSubscription, Error> {
-        if subscription.paid.grace_days > 365 {
-            return Err(Error::InvalidField {
-                field: "grace_days",
-                detail: "must be 0 to 365",
-            });
-        }
-        let resident = self.resident(subscription.resident).await?;
-        self.check_sites(&[subscription.site]).await?;
-        let telling = Entry {
-            site: Some(subscription.site),
-            who: Some(resident.audit_pseudonym),
-            subject: Some(subscription.kind.scope().to_owned()),
-            ..self.act("payment_set")
+        let payment = Payment {
+            paid: new.paid,
+            as_of: new.as_of.unwrap_or_else(|| self.parts.clock.now()),
         };
-        self.parts
-            .store
-            .put_subscription(subscription.clone(), telling)
-            .await?;
-        Ok(subscription)
+        payment.validate()?;
+        let told = NewPayment {
+            household: new.household,
+            site: Some(new.site),
+            kind: new.kind,
+            payment,
+            rule: Rule::Any(new.if_match),
+            telling: self.act("payment_set"),
+        };
+        let mut put = self.parts.store.put_payments(vec![told]).await?;
+        let (state, _) = put.pop().ok_or(Error::Corrupt("subscription"))??;
+        Ok(state)
     }
 
     pub(crate) async fn list_subscriptions(
         &self,
-        resident: Option<Uuid>,
-        page: Page,
+        household: Option<Uuid>,
+        after: Option<SubscriptionKey>,
+        limit: u64,
     ) -> Result<Vec<StoredSubscription>, Error> {
-        self.parts.store.list_subscriptions(resident, page).await
+        let store = &self.parts.store;
+        store.list_subscriptions(household, after, limit).await
     }
 }

@@ -84,18 +84,20 @@ impl Unrecognised {
     }
 }
 
-/// A right of the resident on the device.
+/// A right on the device, of the resident or of a household of the resident's.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) windows: Vec<Window>,
     pub(crate) ends_at: Option<Timestamp>,
 }
 
-/// Until when the service is paid for.
-#[derive(Clone, Copy, Debug)]
+/// Until when a household has paid for the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
     pub(crate) paid_until: Timestamp,
     pub(crate) grace_days: u32,
+    /// Nothing opens, paid or not.
+    pub(crate) suspended: bool,
 }
 
 /// What is known of the person recognised.
@@ -103,7 +105,8 @@ pub(crate) struct Subscription {
 pub(crate) struct ResidentFacts {
     pub(crate) suspended: bool,
     pub(crate) grants: Vec<Grant>,
-    pub(crate) subscription: Option<Subscription>,
+    /// Of every household through which the service may be paid.
+    pub(crate) subscriptions: Vec<Subscription>,
 }
 
 /// All that a decision looks at.
@@ -122,7 +125,8 @@ pub(crate) struct Facts {
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) passed: bool,
-    /// Why evidence named nobody, or why a check passed that would have failed.
+    /// Why evidence named nobody, that a payment is suspended, or why a check passed that would
+    /// have failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
 }
@@ -136,6 +140,8 @@ pub(crate) struct Decision {
 
 /// The cause of a check that free passage waived.
 const FREE_PASSAGE: &str = "free_passage";
+/// The cause of a payment's check that failed for more than want of money.
+const SUSPENDED: &str = "suspended";
 
 pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
     let active: Vec<&Grant> = facts
@@ -159,7 +165,7 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
             (Denial::ResidentSuspended, !resident.suspended),
             (Denial::NoGrant, !active.is_empty()),
             (Denial::OutsideSchedule, in_schedule),
-            (Denial::ServiceUnpaid, is_paid(resident.subscription, now)),
+            (Denial::ServiceUnpaid, is_paid(&resident.subscriptions, now)),
         ]);
     }
     let checks: Vec<(Denial, Check)> = outcomes
@@ -172,6 +178,10 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
                 cause: match (denial, &facts.resident) {
                     _ if waived => Some(FREE_PASSAGE.into()),
                     (Denial::SubjectNotRecognized, Err(cause)) => Some(cause.as_str().into()),
+                    (Denial::ServiceUnpaid, Ok(resident)) if !holds => {
+                        let mut all = resident.subscriptions.iter();
+                        all.any(|one| one.suspended).then(|| SUSPENDED.into())
+                    }
                     _ => None,
                 },
             };
@@ -187,14 +197,13 @@ pub(crate) fn decide(facts: &Facts, now: Timestamp) -> Decision {
     }
 }
 
-fn is_paid(subscription: Option<Subscription>, now: Timestamp) -> bool {
-    subscription.is_some_and(|subscription| {
+/// One that is paid for and not suspended is enough.
+fn is_paid(subscriptions: &[Subscription], now: Timestamp) -> bool {
+    subscriptions.iter().any(|subscription| {
         let grace = SignedDuration::from_hours(24 * i64::from(subscription.grace_days));
         // Beyond the end of time is paid for ever.
-        subscription
-            .paid_until
-            .checked_add(grace)
-            .map_or(true, |end| now < end)
+        let end = subscription.paid_until.checked_add(grace);
+        !subscription.suspended && end.map_or(true, |end| now < end)
     })
 }
 
@@ -209,7 +218,8 @@ mod tests {
     }
 
     /// Facts in which exactly the conditions of the mask fail; 7 to 9 are the
-    /// device's lockdown, and free passage of site and device.
+    /// device's lockdown, and free passage of site and device, 10 the suspension of a
+    /// subscription that may be paid.
     fn facts(mask: u16) -> Facts {
         let fails = |bit: u16| mask & (1 << bit) != 0;
         let hour = SignedDuration::from_hours(1);
@@ -243,10 +253,11 @@ mod tests {
                         windows,
                         ends_at: fails(4).then(|| now() - hour),
                     }],
-                    subscription: Some(Subscription {
+                    subscriptions: vec![Subscription {
                         paid_until: if fails(6) { now() - hour } else { now() + hour },
                         grace_days: 0,
-                    }),
+                        suspended: fails(10),
+                    }],
                 })
             },
         }
@@ -264,10 +275,10 @@ mod tests {
             (Denial::ResidentSuspended, &[3]),
             (Denial::NoGrant, &[4]),
             (Denial::OutsideSchedule, &[5]),
-            (Denial::ServiceUnpaid, &[6]),
+            (Denial::ServiceUnpaid, &[6, 10]),
         ];
         let never_waived = [Denial::SubjectNotRecognized, Denial::DeviceDisabled];
-        for mask in 0..1_024_u16 {
+        for mask in 0..2_048_u16 {
             let is_set = |bit: &u16| mask & (1 << bit) != 0;
             let free = is_set(&8) || is_set(&9);
             let failing: Vec<Denial> = order
@@ -280,19 +291,22 @@ mod tests {
                 .copied()
                 .find(|denial| !free || never_waived.contains(denial));
             let decision = decide(&facts(mask), now());
-            assert_eq!(decision.denial, expected, "mask {mask:010b}");
+            assert_eq!(decision.denial, expected, "mask {mask:011b}");
             assert_eq!(
                 decision.denial.is_none(),
                 decision.checks.iter().all(|check| check.passed),
-                "mask {mask:010b}"
+                "mask {mask:011b}"
             );
             // What was waived is told, and nothing else is.
             for check in &decision.checks {
                 let waived = check.cause.as_deref() == Some("free_passage");
                 let fails = failing.iter().any(|denial| denial.check() == check.name);
                 let fails = fails || (check.name == "schedule" && is_set(&4));
-                assert_eq!(waived, fails && check.passed, "mask {mask:010b}");
-                assert!(!waived || free, "mask {mask:010b}");
+                assert_eq!(waived, fails && check.passed, "mask {mask:011b}");
+                assert!(!waived || free, "mask {mask:011b}");
+                let suspended = check.cause.as_deref() == Some("suspended");
+                let expected = check.name == "payment" && is_set(&10) && !free;
+                assert_eq!(suspended, expected, "mask {mask:011b}");
             }
         }
     }
@@ -323,24 +337,54 @@ mod tests {
         assert_eq!(serde_json::to_string(&check).expect("JSON"), stored);
     }
 
+    fn subscription(paid_until: Timestamp, grace_days: u32) -> Subscription {
+        Subscription {
+            paid_until,
+            grace_days,
+            suspended: false,
+        }
+    }
+
     #[test]
     fn nobody_without_a_subscription_has_paid() {
-        assert!(!is_paid(None, now()));
+        assert!(!is_paid(&[], now()));
         let hour = SignedDuration::from_hours(1);
-        let paid = |paid_until, grace_days| {
-            is_paid(
-                Some(Subscription {
-                    paid_until,
-                    grace_days,
-                }),
-                now(),
-            )
-        };
+        let paid = |until, grace_days| is_paid(&[subscription(until, grace_days)], now());
         assert!(!paid(now(), 0));
         assert!(paid(now() + hour, 0));
         assert!(paid(now() - hour, 1));
         assert!(!paid(now() - hour * 24, 1));
         assert!(paid(Timestamp::MAX, 365));
+    }
+
+    #[test]
+    fn the_best_of_several_subscriptions_counts() {
+        let hour = SignedDuration::from_hours(1);
+        let paid = subscription(now() + hour, 0);
+        let unpaid = subscription(now() - hour, 0);
+        let suspended = Subscription {
+            suspended: true,
+            ..paid
+        };
+        let told = |subscriptions: &[Subscription]| {
+            let mut facts = facts(0);
+            if let Ok(resident) = &mut facts.resident {
+                resident.subscriptions = subscriptions.to_vec();
+            }
+            let decision = decide(&facts, now());
+            let payment = decision.checks.into_iter().find(|c| c.name == "payment");
+            (decision.denial, payment.and_then(|check| check.cause))
+        };
+        let refused = |cause: Option<&str>| {
+            let cause = cause.map(str::to_owned);
+            (Some(Denial::ServiceUnpaid), cause)
+        };
+        for several in [[suspended, paid], [paid, suspended], [unpaid, paid]] {
+            assert_eq!(told(&several), (None, None));
+        }
+        assert_eq!(told(&[unpaid, suspended]), refused(Some("suspended")));
+        assert_eq!(told(&[unpaid, unpaid]), refused(None));
+        assert_eq!(told(&[]), refused(None));
     }
 
     proptest! {

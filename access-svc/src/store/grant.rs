@@ -5,24 +5,50 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::ExprTrait,
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    sea_query::{Expr, ExprTrait, LockType, SelectStatement},
 };
 use uuid::Uuid;
 
-use super::{Page, Store, entity, log, resident::check_present};
+use super::{NewExternalIds, Page, Resident, Store, entity, external_id, log, resident};
 use crate::{
-    domain::{decision::Grant, schedule::Window},
-    error::Error,
+    domain::{
+        decision::Grant,
+        etag::{IfMatch, Version},
+        external_id::Object,
+        grant::{Holder, Target},
+        schedule::Window,
+    },
+    error::{Error, Noun},
 };
 
 #[derive(Clone, Debug)]
 pub(crate) struct StoredGrant {
     pub(crate) id: Uuid,
-    pub(crate) resident: Uuid,
-    pub(crate) device_uid: Uuid,
+    pub(crate) holder: Holder,
+    pub(crate) target: Target,
     pub(crate) windows: Vec<Window>,
     pub(crate) ends_at: Option<Timestamp>,
+    pub(crate) version: Version,
+}
+
+/// Which grants are listed.
+#[derive(Clone, Copy)]
+pub(crate) enum GrantFilter {
+    All,
+    Of(Holder),
+    On(Target),
+}
+
+/// What is to change of a grant.
+pub(crate) struct GrantChange {
+    pub(crate) windows: Option<Vec<Window>>,
+    /// Inside, none is without an end.
+    pub(crate) ends_at: Option<Option<Timestamp>>,
+    /// With the version whose ids these take the place of.
+    pub(crate) external_ids: Option<(Version, NewExternalIds)>,
 }
 
 impl TryFrom<entity::grant::Model> for StoredGrant {
@@ -31,42 +57,49 @@ impl TryFrom<entity::grant::Model> for StoredGrant {
     fn try_from(row: entity::grant::Model) -> Result<Self, Error> {
         Ok(Self {
             id: row.id,
-            resident: row.resident_id,
-            device_uid: row.device_uid,
+            holder: match (row.resident_id, row.household_id) {
+                (Some(resident), None) => Holder::Resident(resident),
+                (None, Some(household)) => Holder::Household(household),
+                _ => return Err(Error::Corrupt("grant holder")),
+            },
+            target: match (row.device_uid, row.group_id) {
+                (Some(device), None) => Target::Device(device),
+                (None, Some(group)) => Target::Group(group),
+                _ => return Err(Error::Corrupt("grant target")),
+            },
             // Windows that cannot be read must not become "at any time".
             windows: serde_json::from_str(&row.windows)
                 .map_err(|_| Error::Corrupt("grant windows"))?,
             ends_at: row.ends_at.map(from_micros),
+            version: Version(row.version),
         })
     }
+}
+
+fn windows_text(windows: &[Window]) -> Result<String, Error> {
+    serde_json::to_string(windows).map_err(|_| Error::Corrupt("grant windows"))
 }
 
 impl Store {
     pub(crate) async fn insert_grant(
         &self,
         grant: StoredGrant,
+        external_ids: NewExternalIds,
         now: i64,
         telling: Entry,
     ) -> Result<(), Error> {
-        let telling = self.new_entry(telling, None)?;
-        let windows =
-            serde_json::to_string(&grant.windows).map_err(|_| Error::Corrupt("grant windows"))?;
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    check_present(txn, grant.resident).await?;
-                    entity::grant::Entity::insert(entity::grant::ActiveModel {
-                        id: Set(grant.id),
-                        resident_id: Set(grant.resident),
-                        device_uid: Set(grant.device_uid),
-                        windows: Set(windows),
-                        ends_at: Set(grant.ends_at.map(to_micros)),
-                        created_at: Set(now),
-                    })
-                    .exec_without_returning(txn)
-                    .await?;
-                    log::insert(txn, vec![telling]).await?;
+                    let target = grant.target;
+                    insert(txn, grant, external_ids, now).await?;
+                    let telling = Entry {
+                        site: Some(target_site(txn, target).await?),
+                        ..telling
+                    };
+                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
                     Ok(())
                 }
                 .boxed()
@@ -74,14 +107,27 @@ impl Store {
             .await
     }
 
+    /// The resident's own on the device or a group that it is in, and those of the resident's
+    /// households. A guest is of no household.
     pub(crate) async fn grants_on(
         &self,
-        resident: Uuid,
+        resident: &Resident,
         device: Uuid,
     ) -> Result<Vec<Grant>, Error> {
-        entity::grant::Entity::find()
-            .filter(entity::grant::Column::ResidentId.eq(resident))
-            .filter(entity::grant::Column::DeviceUid.eq(device))
+        use entity::{device_group_member, grant::Column, grant::Entity};
+        let groups = device_group_member::Entity::find()
+            .select_only()
+            .column(device_group_member::Column::GroupId)
+            .filter(device_group_member::Column::DeviceUid.eq(device))
+            .into_query();
+        let mut held = Column::ResidentId.eq(resident.id);
+        if resident.host.is_none() {
+            held = held.or(Column::HouseholdId.in_subquery(households_of(resident.id)));
+        }
+        let on_it = Column::DeviceUid.eq(device);
+        Entity::find()
+            .filter(held)
+            .filter(on_it.or(Column::GroupId.in_subquery(groups)))
             .all(&self.db.read)
             .await?
             .into_iter()
@@ -95,43 +141,91 @@ impl Store {
             .collect()
     }
 
-    /// Devices (our ids) on which each resident has a right that has not ended.
+    /// Devices (our ids) on which each resident has a right that has not ended, alone or through
+    /// a household, on the device or a group.
     pub(crate) async fn granted_devices(
         &self,
-        residents: Vec<Uuid>,
+        residents: &[&Resident],
         now: Timestamp,
     ) -> Result<HashMap<Uuid, Vec<Uuid>>, Error> {
-        use entity::grant::Column;
-        let mut granted: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        if residents.is_empty() {
-            return Ok(granted);
-        }
-        let rows = entity::grant::Entity::find()
-            .filter(Column::ResidentId.is_in(residents))
-            .filter(
-                Column::EndsAt
-                    .is_null()
-                    .or(Column::EndsAt.gt(to_micros(now))),
+        use entity::{device_group_member, grant, household_member};
+        let own: Vec<Uuid> = residents.iter().map(|resident| resident.id).collect();
+        let at_home = residents.iter().filter(|resident| resident.host.is_none());
+        let at_home: Vec<Uuid> = at_home.map(|resident| resident.id).collect();
+
+        let member = (
+            household_member::Entity,
+            household_member::Column::ResidentId,
+        );
+        let of_household = (
+            household_member::Entity,
+            household_member::Column::HouseholdId,
+        );
+        let of_grant = (grant::Entity, grant::Column::HouseholdId);
+        let mut by_resident = grant::Entity::find()
+            .select_only()
+            .column(grant::Column::ResidentId);
+        let mut by_member = grant::Entity::find()
+            .select_only()
+            .column(household_member::Column::ResidentId);
+        QuerySelect::query(&mut by_resident)
+            .and_where(Expr::col((grant::Entity, grant::Column::ResidentId)).is_in(own));
+        QuerySelect::query(&mut by_member)
+            .inner_join(
+                household_member::Entity,
+                Expr::col(of_household).equals(of_grant),
             )
-            .all(&self.db.read)
-            .await?;
-        for row in rows {
-            let devices = granted.entry(row.resident_id).or_default();
-            devices.push(row.device_uid);
+            .and_where(Expr::col(member).is_in(at_home));
+
+        let mut granted: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        for mut query in [by_resident, by_member] {
+            let group = (
+                device_group_member::Entity,
+                device_group_member::Column::GroupId,
+            );
+            let ends_at = || Expr::col((grant::Entity, grant::Column::EndsAt));
+            QuerySelect::query(&mut query)
+                .left_join(
+                    device_group_member::Entity,
+                    Expr::col(group).equals((grant::Entity, grant::Column::GroupId)),
+                )
+                .and_where(ends_at().is_null().or(ends_at().gt(to_micros(now))));
+            let rows: Vec<(Option<Uuid>, Option<Uuid>, Option<Uuid>)> = query
+                .column(grant::Column::DeviceUid)
+                .column(device_group_member::Column::DeviceUid)
+                .into_tuple()
+                .all(&self.db.read)
+                .await?;
+            for (resident, device, in_group) in rows {
+                if let (Some(resident), Some(device)) = (resident, device.or(in_group)) {
+                    granted.entry(resident).or_default().push(device);
+                }
+            }
         }
         Ok(granted)
     }
 
+    pub(crate) async fn grant(&self, id: Uuid) -> Result<Option<StoredGrant>, Error> {
+        let row = entity::grant::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        row.map(StoredGrant::try_from).transpose()
+    }
+
     pub(crate) async fn list_grants(
         &self,
-        resident: Option<Uuid>,
+        filter: GrantFilter,
         page: Page,
     ) -> Result<Vec<StoredGrant>, Error> {
         use entity::grant::Column;
         let mut query = entity::grant::Entity::find().order_by_asc(Column::Id);
-        if let Some(resident) = resident {
-            query = query.filter(Column::ResidentId.eq(resident));
-        }
+        query = match filter {
+            GrantFilter::All => query,
+            GrantFilter::Of(Holder::Resident(id)) => query.filter(Column::ResidentId.eq(id)),
+            GrantFilter::Of(Holder::Household(id)) => query.filter(Column::HouseholdId.eq(id)),
+            GrantFilter::On(Target::Device(uid)) => query.filter(Column::DeviceUid.eq(uid)),
+            GrantFilter::On(Target::Group(id)) => query.filter(Column::GroupId.eq(id)),
+        };
         if let Some(after) = page.after {
             query = query.filter(Column::Id.gt(after));
         }
@@ -139,28 +233,173 @@ impl Store {
         rows.into_iter().map(StoredGrant::try_from).collect()
     }
 
-    /// False when there is no such grant.
-    pub(crate) async fn delete_grant(&self, id: Uuid, telling: Entry) -> Result<bool, Error> {
+    pub(crate) async fn update_grant(
+        &self,
+        id: Uuid,
+        change: GrantChange,
+        if_match: IfMatch,
+        telling: Entry,
+    ) -> Result<StoredGrant, Error> {
+        let store = self.clone();
+        let windows = change.windows.as_deref().map(windows_text).transpose()?;
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::grant::{Column, Entity};
+                    let grant = locked(txn, id).await?;
+                    if_match.check(grant.version)?;
+                    let who = match grant.holder {
+                        Holder::Household(_) => None,
+                        Holder::Resident(resident) => {
+                            resident::check_present(txn, resident).await?;
+                            log::name_in_logs(txn, resident).await?
+                        }
+                    };
+                    let mut update = Entity::update_many()
+                        .col_expr(Column::Version, Expr::col(Column::Version).add(1_i64))
+                        .filter(Column::Id.eq(id));
+                    if let Some(windows) = windows {
+                        update = update.col_expr(Column::Windows, Expr::value(windows));
+                    }
+                    if let Some(end) = change.ends_at {
+                        let end = end.map(to_micros);
+                        update = update.col_expr(Column::EndsAt, Expr::value(end));
+                    }
+                    update.exec(txn).await?;
+                    if let Some((read, ids)) = change.external_ids {
+                        // Somebody else's ids of meanwhile would go.
+                        if read != grant.version {
+                            return Err(Error::EtagMismatch);
+                        }
+                        external_id::replace(txn, ids).await?;
+                    }
+                    let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                    log::insert(txn, vec![telling]).await?;
+                    locked(txn, id).await
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    pub(crate) async fn delete_grant(
+        &self,
+        id: Uuid,
+        if_match: IfMatch,
+        telling: Entry,
+    ) -> Result<(), Error> {
         let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::grant::Entity;
-                    let Some(row) = Entity::find_by_id(id).one(txn).await? else {
-                        return Ok(false);
+                    let Some(row) = Entity::find_by_id(id)
+                        .lock(LockType::Update)
+                        .one(txn)
+                        .await?
+                    else {
+                        return Err(Error::NotFound(Noun::Grant));
                     };
-                    let gone = Entity::delete_by_id(id).exec(txn).await?;
-                    if gone.rows_affected == 0 {
-                        return Ok(false);
-                    }
-                    let who = log::name_in_logs(txn, row.resident_id).await?;
+                    if_match.check(Version(row.version))?;
+                    Entity::delete_by_id(id).exec(txn).await?;
+                    external_id::forget(txn, Object::Grant, vec![id]).await?;
+                    let who = match row.resident_id {
+                        Some(resident) => log::name_in_logs(txn, resident).await?,
+                        None => None,
+                    };
                     let telling = store.new_entry(Entry { who, ..telling }, None)?;
                     log::insert(txn, vec![telling]).await?;
-                    Ok(true)
+                    Ok(())
                 }
                 .boxed()
             })
             .await
     }
 }
+
+/// Refuses what is for a holder who is absent; whatever the right is on, the caller has looked at.
+pub(super) async fn insert(
+    txn: &DatabaseTransaction,
+    grant: StoredGrant,
+    external_ids: NewExternalIds,
+    now: i64,
+) -> Result<(), Error> {
+    let (resident, household) = match grant.holder {
+        Holder::Resident(id) => {
+            resident::check_present(txn, id).await?;
+            (Some(id), None)
+        }
+        Holder::Household(id) => {
+            let household = entity::household::Entity::find_by_id(id)
+                .lock(LockType::KeyShare)
+                .one(txn)
+                .await?;
+            household.ok_or(Error::NotFound(Noun::Household))?;
+            (None, Some(id))
+        }
+    };
+    let (device, group) = match grant.target {
+        Target::Device(uid) => (Some(uid), None),
+        Target::Group(id) => (None, Some(id)),
+    };
+    entity::grant::Entity::insert(entity::grant::ActiveModel {
+        id: Set(grant.id),
+        resident_id: Set(resident),
+        household_id: Set(household),
+        device_uid: Set(device),
+        group_id: Set(group),
+        windows: Set(windows_text(&grant.windows)?),
+        ends_at: Set(grant.ends_at.map(to_micros)),
+        version: Set(grant.version.0),
+        created_at: Set(now),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    external_id::insert(txn, external_ids).await
+}
+
+/// Where the device or the group is; until the transaction ends, neither goes.
+pub(super) async fn target_site(txn: &DatabaseTransaction, target: Target) -> Result<Uuid, Error> {
+    use entity::{device, device_group};
+    match target {
+        Target::Device(uid) => {
+            let row = device::Entity::find_by_id(uid)
+                .lock(LockType::KeyShare)
+                .one(txn)
+                .await?;
+            row.map(|row| row.site_id)
+                .ok_or(Error::NotFound(Noun::Device))
+        }
+        Target::Group(id) => {
+            let row = device_group::Entity::find_by_id(id)
+                .lock(LockType::KeyShare)
+                .one(txn)
+                .await?;
+            row.map(|row| row.site_id)
+                .ok_or(Error::NotFound(Noun::DeviceGroup))
+        }
+    }
+}
+
+/// Households of which the resident is a member.
+pub(super) fn households_of(resident: Uuid) -> SelectStatement {
+    use entity::household_member::{Column, Entity};
+    Entity::find()
+        .select_only()
+        .column(Column::HouseholdId)
+        .filter(Column::ResidentId.eq(resident))
+        .into_query()
+}
+
+async fn locked(txn: &DatabaseTransaction, id: Uuid) -> Result<StoredGrant, Error> {
+    let row = entity::grant::Entity::find_by_id(id)
+        .lock(LockType::Update)
+        .one(txn)
+        .await?;
+    row.ok_or(Error::NotFound(Noun::Grant))?.try_into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,17 +5,23 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait},
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, ResidentKey, Sought, Store, context, entity, log, resident::check_present};
+use super::{
+    NewExternalIds, ObjectId, Owner, Page, ResidentKey, Sought, Store, context, entity,
+    external_id, log, resident::check_present,
+};
 use crate::{
     domain::{
+        etag::{IfMatch, Version},
         event::{CredentialKind, HoldingKind},
+        external_id::{ExternalIds, Object},
+        holding::{Held, SpanChange},
         plate::Plate,
     },
     error::{Error, Noun},
@@ -28,8 +34,8 @@ pub(crate) struct Holding {
     pub(crate) id: Uuid,
     pub(crate) resident: Uuid,
     pub(crate) kind: HoldingKind,
-    pub(crate) held_from: Timestamp,
-    pub(crate) held_to: Option<Timestamp>,
+    pub(crate) held: Held,
+    pub(crate) version: Version,
 }
 
 /// What a resident comes to hold.
@@ -43,14 +49,37 @@ pub(crate) enum NewHolding {
     },
 }
 
+/// What is to change of a holding.
+pub(crate) struct HoldingChange {
+    pub(crate) span: SpanChange,
+    /// With the version whose ids these take the place of.
+    pub(crate) external_ids: Option<(Version, NewExternalIds)>,
+}
+
+/// A holding ready to be stored.
+pub(super) struct NewRow {
+    pub(super) row: entity::holding::Model,
+    alone: Option<Alone>,
+    external_ids: NewExternalIds,
+}
+
+/// A key or a fob, which one person holds at a time: whose it is, and by what it may be found.
+struct Alone {
+    partner: Uuid,
+    lookups: Vec<Vec<u8>>,
+}
+
 impl From<entity::holding::Model> for Holding {
     fn from(row: entity::holding::Model) -> Self {
         Self {
             id: row.id,
             resident: row.resident_id,
             kind: HoldingKind::from_code(row.kind),
-            held_from: from_micros(row.held_from),
-            held_to: row.held_to.map(from_micros),
+            held: Held {
+                from: from_micros(row.held_from),
+                to: row.held_to.map(from_micros),
+            },
+            version: Version(row.version),
         }
     }
 }
@@ -61,16 +90,41 @@ impl Store {
         resident: Uuid,
         key: &ResidentKey,
         new: NewHolding,
-        held_from: Timestamp,
+        held: Held,
+        external_ids: &ExternalIds,
         telling: Entry,
     ) -> Result<Holding, Error> {
-        let id = Uuid::now_v7();
+        self.learns_epoch().await?;
+        let new = self.new_holding(resident, key, &new, held, external_ids)?;
         let telling = Entry {
-            subject: Some(id.to_string()),
+            subject: Some(new.row.id.to_string()),
             ..telling
         };
         let telling = self.new_entry(telling, None)?;
-        let (kind, site, sought) = match &new {
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    let holding = insert(txn, new).await?;
+                    log::insert(txn, vec![telling]).await?;
+                    Ok(holding)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Ready to be stored.
+    pub(super) fn new_holding(
+        &self,
+        resident: Uuid,
+        key: &ResidentKey,
+        new: &NewHolding,
+        held: Held,
+        external_ids: &ExternalIds,
+    ) -> Result<NewRow, Error> {
+        let id = Uuid::now_v7();
+        let (kind, site, sought) = match new {
             NewHolding::Vehicle(plate) => (HoldingKind::Vehicle, None, Sought::plate(plate)),
             NewHolding::Credential {
                 partner,
@@ -83,33 +137,36 @@ impl Store {
                 Sought::credential(*partner, *kind, id),
             ),
         };
-        let epoch = self.keyring.current();
-        let sealed = key.0.seal(sought.bytes(), &context(VALUE, id))?;
-        let row = entity::holding::ActiveModel {
-            id: Set(id),
-            resident_id: Set(resident),
-            kind: Set(kind.code()),
-            site_id: Set(site),
-            lookup: Set(sought.hash(&epoch)),
-            lookup_epoch: Set(epoch.id),
-            sealed: Set(sealed),
-            held_from: Set(to_micros(held_from)),
-            held_to: Set(None),
+        let of = ObjectId {
+            object: Object::Holding,
+            id,
         };
-        self.db
-            .writer
-            .write(move |txn| {
-                async move {
-                    check_present(txn, resident).await?;
-                    let inserted = entity::holding::Entity::insert(row);
-                    inserted.exec_without_returning(txn).await?;
-                    log::insert(txn, vec![telling]).await?;
-                    let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
-                    row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
-                }
-                .boxed()
-            })
-            .await
+        let owner = Owner::Resident(resident, key);
+        let epoch = self.keyring.current();
+        Ok(NewRow {
+            row: entity::holding::Model {
+                id,
+                resident_id: resident,
+                kind: kind.code(),
+                site_id: site,
+                lookup: sought.hash(&epoch),
+                lookup_epoch: epoch.id,
+                sealed: key.0.seal(sought.bytes(), &context(VALUE, id))?,
+                held_from: to_micros(held.from),
+                held_to: held.to.map(to_micros),
+                version: Version::FIRST.0,
+            },
+            alone: self.alone(&sought),
+            external_ids: self.new_external_ids(of, &owner, external_ids)?,
+        })
+    }
+
+    /// None for a vehicle, which several may hold at once.
+    fn alone(&self, sought: &Sought) -> Option<Alone> {
+        sought.partner().map(|partner| Alone {
+            partner,
+            lookups: sought.hashes(&self.keyring),
+        })
     }
 
     /// Residents who hold this vehicle now, the longest holder first.
@@ -218,6 +275,68 @@ impl Store {
         Ok(rows.into_iter().map(Holding::from).collect())
     }
 
+    pub(crate) async fn holding(&self, id: Uuid) -> Result<Option<Holding>, Error> {
+        let row = entity::holding::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        Ok(row.map(Holding::from))
+    }
+
+    /// The key is the holder's.
+    pub(crate) async fn update_holding(
+        &self,
+        id: Uuid,
+        key: &ResidentKey,
+        change: HoldingChange,
+        if_match: IfMatch,
+        telling: Entry,
+    ) -> Result<Holding, Error> {
+        self.learns_epoch().await?;
+        let row = entity::holding::Entity::find_by_id(id)
+            .one(&self.db.read)
+            .await?;
+        let row = row.ok_or(Error::NotFound(Noun::Holding))?;
+        let sealed = key.0.open(&row.sealed, &context(VALUE, id))?;
+        // What an older release sealed becomes known with the next epoch.
+        let sought = Sought::unsealed(HoldingKind::from_code(row.kind), sealed);
+        let alone = sought.and_then(|sought| self.alone(&sought));
+        let store = self.clone();
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::holding::{Column, Entity};
+                    let holding = locked(txn, id).await?;
+                    if_match.check(holding.version)?;
+                    check_present(txn, holding.resident).await?;
+                    let held = change.span.of(holding.held)?;
+                    if let Some(alone) = &alone {
+                        alone.check(txn, held, id).await?;
+                    }
+                    Entity::update_many()
+                        .col_expr(Column::HeldFrom, Expr::value(to_micros(held.from)))
+                        .col_expr(Column::HeldTo, Expr::value(held.to.map(to_micros)))
+                        .col_expr(Column::Version, Expr::col(Column::Version).add(1_i64))
+                        .filter(Column::Id.eq(id))
+                        .exec(txn)
+                        .await?;
+                    if let Some((read, ids)) = change.external_ids {
+                        // Somebody else's ids of meanwhile would go.
+                        if read != holding.version {
+                            return Err(Error::EtagMismatch);
+                        }
+                        external_id::replace(txn, ids).await?;
+                    }
+                    let who = log::name_in_logs(txn, holding.resident).await?;
+                    let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                    log::insert(txn, vec![telling]).await?;
+                    locked(txn, id).await
+                }
+                .boxed()
+            })
+            .await
+    }
+
     /// Ends a holding now; one that has ended keeps its end.
     pub(crate) async fn end_holding(
         &self,
@@ -230,23 +349,90 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
-                    use entity::holding::Column;
-                    let ended = entity::holding::Entity::update_many()
-                        .col_expr(Column::HeldTo, Expr::value(to_micros(now)))
-                        .filter(Column::Id.eq(id).and(Column::HeldTo.is_null()))
+                    use entity::holding::{Column, Entity};
+                    let holding = locked(txn, id).await?;
+                    let held = holding.held.ended(now);
+                    if held == holding.held {
+                        return Ok(holding);
+                    }
+                    Entity::update_many()
+                        .col_expr(Column::HeldTo, Expr::value(held.to.map(to_micros)))
+                        .col_expr(Column::Version, Expr::col(Column::Version).add(1_i64))
+                        .filter(Column::Id.eq(id))
                         .exec(txn)
                         .await?;
-                    let row = entity::holding::Entity::find_by_id(id).one(txn).await?;
-                    let row = row.ok_or(Error::NotFound(Noun::Holding))?;
-                    if ended.rows_affected > 0 {
-                        let who = log::name_in_logs(txn, row.resident_id).await?;
-                        let telling = store.new_entry(Entry { who, ..telling }, None)?;
-                        log::insert(txn, vec![telling]).await?;
-                    }
-                    Ok(Holding::from(row))
+                    let who = log::name_in_logs(txn, holding.resident).await?;
+                    let telling = store.new_entry(Entry { who, ..telling }, None)?;
+                    log::insert(txn, vec![telling]).await?;
+                    locked(txn, id).await
                 }
                 .boxed()
             })
             .await
     }
 }
+
+/// Refuses what is for somebody who is absent, and what somebody else holds already.
+pub(super) async fn insert(txn: &DatabaseTransaction, new: NewRow) -> Result<Holding, Error> {
+    check_present(txn, new.row.resident_id).await?;
+    let holding = Holding::from(new.row.clone());
+    if let Some(alone) = &new.alone {
+        alone.check(txn, holding.held, holding.id).await?;
+    }
+    entity::holding::Entity::insert(entity::holding::ActiveModel::from(new.row))
+        .exec_without_returning(txn)
+        .await?;
+    external_id::insert(txn, new.external_ids).await?;
+    Ok(holding)
+}
+
+impl Alone {
+    /// ALREADY_EXISTS where it is held for a part of that span, by another holding.
+    async fn check(&self, txn: &DatabaseTransaction, held: Held, by: Uuid) -> Result<(), Error> {
+        use entity::{
+            holding::{Column, Entity},
+            partner, resident,
+        };
+        // One at a time of a partner's: two replicas would not see each other's.
+        let partner = partner::Entity::find_by_id(self.partner)
+            .select_only()
+            .column(partner::Column::Id)
+            .lock(LockType::NoKeyUpdate)
+            .into_tuple::<Uuid>()
+            .one(txn)
+            .await?;
+        partner.ok_or(Error::NotFound(Noun::Partner))?;
+        // What somebody who is being erased held is free.
+        let present = resident::Entity::find()
+            .select_only()
+            .column(resident::Column::Id)
+            .filter(resident::Column::Erasing.eq(false))
+            .into_query();
+        let without_end = || Column::HeldTo.is_null();
+        let mut twins = Entity::find()
+            .filter(Column::Lookup.is_in(self.lookups.iter().cloned()))
+            .filter(Column::Id.ne(by))
+            .filter(without_end().or(Column::HeldTo.gt(to_micros(held.from))))
+            // One that was ended before it began is nobody's.
+            .filter(without_end().or(Expr::col(Column::HeldTo).gt(Expr::col(Column::HeldFrom))))
+            .filter(Column::ResidentId.in_subquery(present));
+        if let Some(to) = held.to {
+            twins = twins.filter(Column::HeldFrom.lt(to_micros(to)));
+        }
+        match twins.one(txn).await? {
+            Some(_) => Err(Error::Exists(Noun::Holding)),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn locked(txn: &DatabaseTransaction, id: Uuid) -> Result<Holding, Error> {
+    let row = entity::holding::Entity::find_by_id(id)
+        .lock(LockType::Update)
+        .one(txn)
+        .await?;
+    row.map(Holding::from).ok_or(Error::NotFound(Noun::Holding))
+}
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,14 @@ impl Sought {
         }
     }
 
+    /// Whose key or fob it is; a vehicle is no partner's.
+    pub(super) fn partner(&self) -> Option<Uuid> {
+        if self.kind == HoldingKind::Vehicle {
+            return None;
+        }
+        Uuid::from_slice(&self.bytes[PARTNER]).ok()
+    }
+
     /// What a holding seals.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -49,6 +49,8 @@ pub(crate) use grant::StoredGrant;
 pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
 pub(crate) use holding::{Holding, NewHolding};
 pub(crate) use household::{Household, HouseholdChange, Membership};
+pub(crate) use grant::{GrantChange, GrantFilter, StoredGrant};
+pub(crate) use holding::{Holding, HoldingChange, NewHolding};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };
@@ -63,7 +65,7 @@ pub(crate) use place::Change;
 pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
-pub(crate) use subscription::StoredSubscription;
+pub(crate) use subscription::{NewPayment, Rule, StoredSubscription, SubscriptionKey};
 use uuid::Uuid;
 
 use crate::error::Error;

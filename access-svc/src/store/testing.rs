@@ -28,6 +28,7 @@ use crate::{
         etag::Version,
         event::CredentialKind,
         external_id::ExternalIds,
+        holding::Held,
         partner::{Credentials, Partner},
         plate::Plate,
     },
@@ -90,6 +91,14 @@ pub(super) fn stranger() -> Resident {
         host: None,
         guest_until: None,
         version: Version::FIRST,
+    }
+}
+
+/// From now on.
+pub(super) fn since() -> Held {
+    Held {
+        from: now(),
+        to: None,
     }
 }
 
@@ -179,7 +188,7 @@ impl Place {
         let key = key.expect("a key");
         let holding = self
             .store
-            .insert_holding(resident, &key, new, now(), act())
+            .insert_holding(resident, &key, new, since(), &ExternalIds::default(), act())
             .await;
         holding.expect("a holding").id
     }
@@ -205,6 +214,84 @@ impl Place {
             .insert_partner(partner, credentials(), credentials(), 0, act())
             .await
             .expect("a partner");
+        id
+    }
+
+    /// A household with these members.
+    pub(super) async fn home(&self, site: Uuid, members: &[Uuid]) -> Uuid {
+        use entity::{household, household_member};
+        let id = Uuid::now_v7();
+        household::Entity::insert(household::ActiveModel {
+            id: Set(id),
+            site_id: Set(site),
+            building_id: Set(None),
+            unit: Set(String::new()),
+            version: Set(1),
+            created_at: Set(0),
+        })
+        .exec_without_returning(&self.db.read)
+        .await
+        .expect("a household");
+        for member in members {
+            household_member::Entity::insert(household_member::ActiveModel {
+                household_id: Set(id),
+                resident_id: Set(*member),
+            })
+            .exec_without_returning(&self.db.read)
+            .await
+            .expect("a member");
+        }
+        id
+    }
+
+    /// A door; our id of it.
+    pub(super) async fn door(&self, partner: Uuid, site: Uuid) -> Uuid {
+        use entity::device::{ActiveModel, Entity};
+        let uid = Uuid::now_v7();
+        Entity::insert(ActiveModel {
+            uid: Set(uid),
+            partner_id: Set(partner),
+            device_id: Set(uid.to_string()),
+            site_id: Set(site),
+            entrance_id: Set(None),
+            kind: Set(1),
+            name: Set("door".into()),
+            time_zone: Set("UTC".into()),
+            disabled: Set(false),
+            lockdown: Set(false),
+            free_passage: Set(false),
+            version: Set(1),
+            created_at: Set(0),
+        })
+        .exec_without_returning(&self.db.read)
+        .await
+        .expect("a device");
+        uid
+    }
+
+    /// A group with these devices.
+    pub(super) async fn group_of(&self, site: Uuid, devices: &[Uuid]) -> Uuid {
+        use entity::{device_group, device_group_member};
+        let id = Uuid::now_v7();
+        device_group::Entity::insert(device_group::ActiveModel {
+            id: Set(id),
+            site_id: Set(site),
+            name: Set("group".into()),
+            version: Set(1),
+            created_at: Set(0),
+        })
+        .exec_without_returning(&self.db.read)
+        .await
+        .expect("a group");
+        for device in devices {
+            device_group_member::Entity::insert(device_group_member::ActiveModel {
+                group_id: Set(id),
+                device_uid: Set(*device),
+            })
+            .exec_without_returning(&self.db.read)
+            .await
+            .expect("a member");
+        }
         id
     }
 }

@@ -84,6 +84,7 @@ async fn the_contracts_order_names_the_refusal(mesh: Mesh) {
     for grant in grants.into_iter().filter(|grant| grant.device_id == DOOR) {
         let request = RevokeGrantRequest {
             grant_id: grant.grant_id,
+            ..Default::default()
         };
         operator
             .grants()

@@ -1,40 +1,43 @@
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use propdev_proto::access::{
-    self, CreateGrantRequest, ListGrantsRequest, RevokeGrantRequest, WeeklyWindow,
-    grant_service_client::GrantServiceClient,
+    self, CreateGrantRequest, DeviceName, GetGrantRequest, ListGrantsRequest, RevokeGrantRequest,
+    UpdateGrantRequest, WeeklyWindow, grant_service_client::GrantServiceClient,
 };
+use prost_types::FieldMask;
 use serde_json::json;
 
 use crate::{connection::Session, error::Failure, moment, output::Row, pages::Limit, window};
 
 #[derive(Subcommand)]
 pub(crate) enum Grant {
-    /// Let a resident open a device
+    /// Let a resident or a household open a device or a group of devices
     Add(Add),
+    Get {
+        grant_id: String,
+    },
+    /// All of them, or those of one holder, or on one device or group
     List {
-        /// UUID; without it, of all residents
-        #[arg(long, default_value = "", hide_default_value = true)]
-        resident: String,
+        #[command(flatten)]
+        filter: Filter,
         #[command(flatten)]
         limit: Limit,
     },
+    /// Change when it holds; whose it is and on what never changes
+    Update(Update),
     Revoke {
         grant_id: String,
+        #[command(flatten)]
+        read: Read,
     },
 }
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// UUID
-    #[arg(long)]
-    resident: String,
-    /// UUID
-    #[arg(long)]
-    partner: String,
-    /// The partner's own id of the device
-    #[arg(long)]
-    device: String,
+    #[command(flatten)]
+    holder: Holder,
+    #[command(flatten)]
+    target: Target,
     /// In the device's time zone, e.g. 'mon-fri 08:00-20:00' or 'daily 22:00-06:00'; may be
     /// repeated; without it, at any time
     #[arg(long, value_parser = window::parse)]
@@ -44,31 +47,150 @@ pub(crate) struct Add {
     ends_at: Option<Timestamp>,
 }
 
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Holder {
+    /// UUID
+    #[arg(long)]
+    resident: Option<String>,
+    /// UUID; every member may open, a guest may not
+    #[arg(long)]
+    household: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Target {
+    /// UUID
+    #[arg(long, requires = "device", required_unless_present = "group")]
+    partner: Option<String>,
+    /// The partner's own id of the device
+    #[arg(long, requires = "partner")]
+    device: Option<String>,
+    /// UUID of a group of devices
+    #[arg(long, conflicts_with_all = ["partner", "device"])]
+    group: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Filter {
+    /// UUID
+    #[arg(long, conflicts_with_all = ["household", "partner", "device", "group"])]
+    resident: Option<String>,
+    /// UUID
+    #[arg(long, conflicts_with_all = ["partner", "device", "group"])]
+    household: Option<String>,
+    /// UUID
+    #[arg(long, requires = "device")]
+    partner: Option<String>,
+    /// The partner's own id of the device
+    #[arg(long, requires = "partner")]
+    device: Option<String>,
+    /// UUID of a group of devices
+    #[arg(long, conflicts_with_all = ["partner", "device"])]
+    group: Option<String>,
+}
+
+impl Filter {
+    fn request(&self) -> ListGrantsRequest {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let device = self.partner.is_some() || self.device.is_some();
+        ListGrantsRequest {
+            resident_id: text(&self.resident),
+            household_id: text(&self.household),
+            device: device.then(|| DeviceName {
+                partner_id: text(&self.partner),
+                device_id: text(&self.device),
+            }),
+            device_group_id: text(&self.group),
+            ..ListGrantsRequest::default()
+        }
+    }
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("change")
+    .args(["window", "any_time", "ends_at", "no_end"])
+    .required(true)
+    .multiple(true))]
+pub(crate) struct Update {
+    grant_id: String,
+    /// Instead of those it has; may be repeated
+    #[arg(long, value_parser = window::parse)]
+    window: Vec<WeeklyWindow>,
+    /// Without any window
+    #[arg(long, conflicts_with = "window")]
+    any_time: bool,
+    /// RFC 3339, or a date for the end of that day in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
+    ends_at: Option<Timestamp>,
+    #[arg(long, conflicts_with = "ends_at")]
+    no_end: bool,
+    #[command(flatten)]
+    read: Read,
+}
+
+#[derive(Args)]
+pub(crate) struct Read {
+    /// As the grant was read; done only if it is still that one
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
+}
+
+impl Update {
+    fn request(self) -> UpdateGrantRequest {
+        let windows = self.any_time || !self.window.is_empty();
+        let ends_at = self.no_end || self.ends_at.is_some();
+        let paths = [("windows", windows), ("ends_at", ends_at)];
+        let changed = paths.into_iter().filter(|(_, changes)| *changes);
+        UpdateGrantRequest {
+            grant: Some(access::Grant {
+                grant_id: self.grant_id,
+                windows: self.window,
+                ends_at: self.ends_at.map(moment::to_proto),
+                etag: self.read.etag,
+                ..access::Grant::default()
+            }),
+            update_mask: Some(FieldMask {
+                paths: changed.map(|(path, _)| path.to_owned()).collect(),
+            }),
+        }
+    }
+}
+
 impl Grant {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut grants = GrantServiceClient::new(session.access()?);
         match self {
             Self::Add(add) => {
                 let grant = access::Grant {
-                    grant_id: String::new(),
-                    resident_id: add.resident,
-                    partner_id: add.partner,
-                    device_id: add.device,
+                    resident_id: add.holder.resident.unwrap_or_default(),
+                    household_id: add.holder.household.unwrap_or_default(),
+                    partner_id: add.target.partner.unwrap_or_default(),
+                    device_id: add.target.device.unwrap_or_default(),
+                    device_group_id: add.target.group.unwrap_or_default(),
                     windows: add.window,
                     ends_at: add.ends_at.map(moment::to_proto),
+                    ..access::Grant::default()
                 };
                 let request = CreateGrantRequest { grant: Some(grant) };
                 let reply = grants.create_grant(request).await?.into_inner();
                 session.output.one(reply.grant.as_ref())
             }
-            Self::List { resident, limit } => {
+            Self::Get { grant_id } => {
+                let request = GetGrantRequest {
+                    grant_id,
+                    external_id: None,
+                };
+                let reply = grants.get_grant(request).await?.into_inner();
+                session.output.one(reply.grant.as_ref())
+            }
+            Self::List { filter, limit } => {
                 let listed = limit
                     .gather(async |page_size, page_token| {
-                        let resident_id = resident.clone();
                         let request = ListGrantsRequest {
                             page_size,
                             page_token,
-                            resident_id,
+                            ..filter.request()
                         };
                         let reply = grants.list_grants(request).await?.into_inner();
                         Ok((reply.grants, reply.next_page_token))
@@ -76,9 +198,14 @@ impl Grant {
                     .await?;
                 session.output.list(&listed)
             }
-            Self::Revoke { grant_id } => {
+            Self::Update(update) => {
+                let reply = grants.update_grant(update.request()).await?.into_inner();
+                session.output.one(reply.grant.as_ref())
+            }
+            Self::Revoke { grant_id, read } => {
                 let request = RevokeGrantRequest {
                     grant_id: grant_id.clone(),
+                    etag: read.etag,
                 };
                 grants.revoke_grant(request).await?;
                 session.output.done(
@@ -92,16 +219,26 @@ impl Grant {
 
 impl Row for access::Grant {
     const MESSAGE: &'static str = "propdev.access.v1.Grant";
-    const COLUMNS: &'static [&'static str] =
-        &["GRANT", "RESIDENT", "PARTNER", "DEVICE", "WINDOWS", "ENDS"];
+    const COLUMNS: &'static [&'static str] = &[
+        "GRANT",
+        "RESIDENT",
+        "HOUSEHOLD",
+        "PARTNER",
+        "DEVICE",
+        "GROUP",
+        "WINDOWS",
+        "ENDS",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let windows: Vec<String> = self.windows.iter().map(window::show).collect();
         vec![
             self.grant_id.clone(),
             self.resident_id.clone(),
+            self.household_id.clone(),
             self.partner_id.clone(),
             self.device_id.clone(),
+            self.device_group_id.clone(),
             if windows.is_empty() {
                 "any time".into()
             } else {

@@ -13,9 +13,9 @@ pub(crate) enum Payment {
     /// Say until when the doors or the barriers of a site are paid for
     Set(Set),
     List {
-        /// UUID; without it, of all residents
+        /// UUID; without it, of all households
         #[arg(long, default_value = "", hide_default_value = true)]
-        resident: String,
+        household: String,
         #[command(flatten)]
         limit: Limit,
     },
@@ -25,7 +25,7 @@ pub(crate) enum Payment {
 pub(crate) struct Set {
     /// UUID
     #[arg(long)]
-    resident: String,
+    household: String,
     /// UUID
     #[arg(long)]
     site: String,
@@ -38,6 +38,15 @@ pub(crate) struct Set {
     #[arg(long, value_name = "DAYS", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(0..=365))]
     grace_days: u32,
+    /// Nothing opens, paid or not
+    #[arg(long)]
+    suspended: bool,
+    /// Of which moment this is the state, RFC 3339; without it, of now
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    as_of: Option<Timestamp>,
+    /// As the state was read; set only if it is still that one
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
 }
 
 impl Payment {
@@ -46,11 +55,14 @@ impl Payment {
         match self {
             Self::Set(set) => {
                 let subscription = Subscription {
-                    resident_id: set.resident,
+                    household_id: set.household,
                     site_id: set.site,
                     kind: set.kind.into(),
                     paid_until: Some(moment::to_proto(set.paid_until)),
                     grace_days: set.grace_days,
+                    suspended: set.suspended,
+                    as_of: set.as_of.map(moment::to_proto),
+                    etag: set.etag,
                 };
                 let request = SetSubscriptionRequest {
                     subscription: Some(subscription),
@@ -58,14 +70,14 @@ impl Payment {
                 let reply = payments.set_subscription(request).await?.into_inner();
                 session.output.one(reply.subscription.as_ref())
             }
-            Self::List { resident, limit } => {
+            Self::List { household, limit } => {
                 let listed = limit
                     .gather(async |page_size, page_token| {
-                        let resident_id = resident.clone();
+                        let household_id = household.clone();
                         let request = ListSubscriptionsRequest {
                             page_size,
                             page_token,
-                            resident_id,
+                            household_id,
                         };
                         let reply = payments.list_subscriptions(request).await?.into_inner();
                         Ok((reply.subscriptions, reply.next_page_token))
@@ -79,16 +91,25 @@ impl Payment {
 
 impl Row for Subscription {
     const MESSAGE: &'static str = "propdev.access.v1.Subscription";
-    const COLUMNS: &'static [&'static str] =
-        &["RESIDENT", "SITE", "KIND", "PAID UNTIL", "GRACE DAYS"];
+    const COLUMNS: &'static [&'static str] = &[
+        "HOUSEHOLD",
+        "SITE",
+        "KIND",
+        "PAID UNTIL",
+        "GRACE DAYS",
+        "STATE",
+        "AS OF",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
-            self.resident_id.clone(),
+            self.household_id.clone(),
             self.site_id.clone(),
             show_kind(self.kind()),
             moment::show(self.paid_until.as_ref()),
             self.grace_days.to_string(),
+            if self.suspended { "suspended" } else { "" }.into(),
+            moment::show(self.as_of.as_ref()),
         ]
     }
 }

@@ -6,5 +6,6 @@ mod erasures;
 mod following;
 mod house;
 mod receipts;
+mod rights;
 mod sites;
 mod store;

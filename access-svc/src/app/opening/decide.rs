@@ -56,9 +56,9 @@ impl App {
             Err(cause) => Err(cause),
             Ok(resident) => Ok(ResidentFacts {
                 suspended: resident.suspended,
-                grants: store.grants_on(resident.id, device.uid).await?,
-                subscription: store
-                    .subscription(resident.id, device.site, device.kind)
+                grants: store.grants_on(resident, device.uid).await?,
+                subscriptions: store
+                    .subscriptions_of(resident, device.site, device.kind)
                     .await?,
             }),
         };

@@ -6,7 +6,7 @@ use crate::{
     domain::{event::CredentialKind, plate::Plate},
     store::{
         NewHolding,
-        testing::{Place, key_of, now, place, plate},
+        testing::{Place, act, key_of, now, place, plate},
     },
 };
 
@@ -52,7 +52,10 @@ async fn plates_and_keys_are_found_before_during_and_after_a_rotation() {
     for _ in 0..3 {
         let resident = place.resident().await.id;
         place.hold(resident, NewHolding::Vehicle(plate())).await;
-        place.hold(resident, key_of(partner, site)).await;
+        // One after another.
+        let key = place.hold(resident, key_of(partner, site)).await;
+        let ended = place.store.end_holding(key, now(), act()).await;
+        ended.expect("ended");
     }
     let all_found = async |when: &str| {
         assert_eq!(place.holders(&plate()).await.len(), 3, "{when}");

@@ -4,13 +4,16 @@ use super::*;
 use crate::{
     domain::{
         entry::Link,
+        etag::Version,
         event::{CredentialKind, CredentialOpening, Event},
         external_id::{ExternalIds, Object},
+        grant::{Holder, Target},
     },
     error::Noun,
     store::{
-        Membership, NewConsent, NewHolding, NewPerson, ObjectId, Resident, Sealer,
-        testing::{Place, act, key_of, now, place, plate, stranger},
+        Membership, NewConsent, NewHolding, NewPerson, ObjectId, Owner, Resident, Sealer,
+        StoredGrant,
+        testing::{Place, act, key_of, now, place, plate, since, stranger},
     },
 };
 
@@ -246,7 +249,14 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
     };
     let vehicle = NewHolding::Vehicle(plate());
     let held = store
-        .insert_holding(resident.id, &key, vehicle, now(), act())
+        .insert_holding(
+            resident.id,
+            &key,
+            vehicle,
+            since(),
+            &ExternalIds::default(),
+            act(),
+        )
         .await;
     absent(held.map(drop));
     let member = Membership {
@@ -259,6 +269,24 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
     let withdrawal = store.withdraw_consents(resident.id, now(), act()).await;
     absent(withdrawal.map(drop));
     absent(store.set_resident_state(resident.id, true, act()).await);
+    let grant = StoredGrant {
+        id: Uuid::now_v7(),
+        holder: Holder::Resident(resident.id),
+        target: Target::Device(Uuid::new_v4()),
+        windows: vec![],
+        ends_at: None,
+        version: Version::FIRST,
+    };
+    let of = ObjectId {
+        object: Object::Grant,
+        id: grant.id,
+    };
+    let named = store.new_external_ids(of, &Owner::Nobody, &ExternalIds::default());
+    absent(
+        store
+            .insert_grant(grant, named.expect("none"), 0, act())
+            .await,
+    );
 
     let pseudonym = ("p".to_owned(), partner, resident.id);
     let remembered = store.remember_pseudonyms(vec![pseudonym]).await;

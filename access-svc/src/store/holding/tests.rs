@@ -1,0 +1,196 @@
+use jiff::SignedDuration;
+
+use super::*;
+use crate::store::testing::{Place, act, key_of, now, place, plate};
+
+impl Place {
+    async fn holds(
+        &self,
+        resident: Uuid,
+        new: NewHolding,
+        held: Held,
+        names: &ExternalIds,
+    ) -> Result<Holding, Error> {
+        let key = self.store.resident_key(resident).await?.expect("a key");
+        self.store
+            .insert_holding(resident, &key, new, held, names, act())
+            .await
+    }
+
+    async fn corrects(
+        &self,
+        holding: &Holding,
+        span: SpanChange,
+        if_match: IfMatch,
+    ) -> Result<Holding, Error> {
+        let key = self.store.resident_key(holding.resident).await?;
+        let change = HoldingChange {
+            span,
+            external_ids: None,
+        };
+        self.store
+            .update_holding(holding.id, &key.expect("a key"), change, if_match, act())
+            .await
+    }
+}
+
+fn exists(result: &Result<Holding, Error>) -> bool {
+    matches!(result, Err(Error::Exists(Noun::Holding)))
+}
+
+#[tokio::test]
+async fn one_person_holds_a_key_at_a_time() {
+    let place = place().await;
+    let (partner, site) = (place.partner().await, Uuid::new_v4());
+    let (first, second) = (place.resident().await.id, place.resident().await.id);
+    let day = |days: i64| now() + SignedDuration::from_hours(24 * days);
+    let (from, to) = (day(-10), day(-5));
+    let nothing = ExternalIds::default();
+    let held = Held { from, to: Some(to) };
+    let key = || key_of(partner, site);
+    let earlier = place.holds(first, key(), held, &nothing).await;
+    let earlier = earlier.expect("the first holder");
+
+    let overlapping = [
+        Held { from, to: None },
+        Held {
+            from: day(-20),
+            to: None,
+        },
+        Held {
+            from: day(-20),
+            to: Some(day(-9)),
+        },
+        Held {
+            from: day(-6),
+            to: Some(day(-4)),
+        },
+        Held {
+            from: day(-8),
+            to: Some(day(-7)),
+        },
+    ];
+    for held in overlapping {
+        let refused = place.holds(second, key(), held, &nothing).await;
+        assert!(exists(&refused), "{held:?}");
+    }
+    // Another rotation's hash is as good.
+    place.keyring.add_epoch(now()).await.expect("an epoch");
+    let refused = place.holds(second, key(), held, &nothing).await;
+    assert!(exists(&refused));
+
+    let later = Held { from: to, to: None };
+    let later = place.holds(second, key(), later, &nothing).await;
+    let later = later.expect("whoever comes after");
+    let another = place.partner().await;
+    let of_another = place
+        .holds(first, key_of(another, site), held, &nothing)
+        .await;
+    of_another.expect("the same id at another partner");
+
+    // A correction meets the same rule.
+    let longer = SpanChange {
+        to: Some(None),
+        ..SpanChange::default()
+    };
+    let refused = place.corrects(&earlier, longer, IfMatch::default()).await;
+    assert!(exists(&refused));
+    let ended = place.store.end_holding(later.id, to, act()).await;
+    ended.expect("ended before it began");
+    let corrected = place.corrects(&earlier, longer, IfMatch::default()).await;
+    let corrected = corrected.expect("nobody else's now");
+    assert_eq!(corrected.held.to, None);
+    assert_eq!(corrected.version, Version(2));
+}
+
+#[tokio::test]
+async fn a_vehicle_may_be_several_peoples() {
+    let place = place().await;
+    let nothing = ExternalIds::default();
+    for _ in 0..2 {
+        let resident = place.resident().await.id;
+        let vehicle = NewHolding::Vehicle(plate());
+        let held = Held {
+            from: now() - SignedDuration::from_hours(1),
+            to: None,
+        };
+        let held = place.holds(resident, vehicle, held, &nothing).await;
+        held.expect("a holding");
+    }
+    let holders = place.store.vehicle_holders(&plate(), now()).await;
+    assert_eq!(holders.expect("asked").len(), 2);
+}
+
+#[tokio::test]
+async fn only_the_holding_that_was_read_is_corrected() {
+    let place = place().await;
+    let resident = place.resident().await.id;
+    let hour = SignedDuration::from_hours(1);
+    let held = Held {
+        from: now() - hour,
+        to: Some(now() + hour),
+    };
+    let vehicle = NewHolding::Vehicle(plate());
+    let names = ExternalIds::new([("a".to_owned(), "1".to_owned())]).expect("ids");
+    let holding = place.holds(resident, vehicle, held, &names).await;
+    let holding = holding.expect("a holding");
+    let read = IfMatch::of(holding.version.etag());
+    let backwards = SpanChange {
+        from: Some(now() + hour * 2),
+        to: None,
+    };
+    let refused = place.corrects(&holding, backwards, read.clone()).await;
+    assert!(matches!(
+        refused,
+        Err(Error::InvalidField {
+            field: "held_to",
+            ..
+        })
+    ));
+    let open = SpanChange {
+        to: Some(None),
+        ..SpanChange::default()
+    };
+    let corrected = place.corrects(&holding, open, read.clone()).await;
+    assert_eq!(corrected.expect("corrected").version, Version(2));
+    let stale = place.corrects(&holding, open, read).await;
+    assert!(matches!(stale, Err(Error::EtagMismatch)));
+
+    let ended = place.store.end_holding(holding.id, now(), act()).await;
+    let ended = ended.expect("ended");
+    assert_eq!(ended.version, Version(3));
+    let again = place
+        .store
+        .end_holding(holding.id, now() + hour, act())
+        .await;
+    assert_eq!(again.expect("as it was").held, ended.held);
+    let of = ObjectId {
+        object: Object::Holding,
+        id: holding.id,
+    };
+    let named = place.store.external_ids_of(of).await;
+    assert_eq!(named.expect("asked"), names);
+}
+
+#[tokio::test]
+async fn what_ends_later_ends_now_when_it_is_ended() {
+    let place = place().await;
+    let resident = place.resident().await.id;
+    let hour = SignedDuration::from_hours(1);
+    let held = Held {
+        from: now() - hour,
+        to: Some(now() + hour),
+    };
+    let vehicle = NewHolding::Vehicle(plate());
+    let nothing = ExternalIds::default();
+    let holding = place.holds(resident, vehicle, held, &nothing).await;
+    let holding = holding.expect("a holding");
+    let at = now();
+    let ended = place.store.end_holding(holding.id, at, act()).await;
+    assert_eq!(
+        ended.expect("ended").held.to.map(to_micros),
+        Some(to_micros(at))
+    );
+    let holders = place.store.vehicle_holders(&plate(), at + hour / 2).await;
+    assert!(holders.expect("asked").is_empty());
+}
