@@ -9,6 +9,7 @@ mod feed;
 mod grant;
 mod holding;
 mod housekeeping;
+mod import;
 mod log;
 mod opening;
 mod partner;
@@ -33,6 +34,7 @@ pub(crate) use audit::MOST_NAMED;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
 pub(crate) use grant::NewGrant;
+pub(crate) use import::{Import, Imported};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,

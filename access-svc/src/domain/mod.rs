@@ -9,6 +9,7 @@ pub(crate) mod erasure;
 pub(crate) mod etag;
 pub(crate) mod event;
 pub(crate) mod external_id;
+pub(crate) mod import;
 pub(crate) mod limits;
 pub(crate) mod opening;
 pub(crate) mod partner;

@@ -7,6 +7,7 @@ mod erasure;
 mod event;
 mod grant;
 mod holding;
+mod import;
 mod log;
 mod mask;
 mod opening;
@@ -22,7 +23,7 @@ use propdev_proto::access::{
     audit_log_service_server::AuditLogServiceServer, audit_service_server::AuditServiceServer,
     device_service_server::DeviceServiceServer, erasure_service_server::ErasureServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    holding_service_server::HoldingServiceServer, opening_service_server::OpeningServiceServer,
+    holding_service_server::HoldingServiceServer, import_service_server::ImportServiceServer, opening_service_server::OpeningServiceServer,
     partner_service_server::PartnerServiceServer, reference_service_server::ReferenceServiceServer,
     resident_service_server::ResidentServiceServer, site_service_server::SiteServiceServer,
     subject_service_server::SubjectServiceServer,
@@ -52,6 +53,7 @@ pub(crate) fn routes(app: App, custody: Custody, max_message: usize) -> Routes {
         .add_service(ResidentServiceServer::new(api.clone()))
         .add_service(GrantServiceServer::new(api.clone()))
         .add_service(HoldingServiceServer::new(api.clone()))
+        .add_service(ImportServiceServer::new(api.clone()))
         .add_service(SubscriptionServiceServer::new(api.clone()))
         .add_service(ErasureServiceServer::new(api))
         .add_service(CustodyApi::server(custody.clone()))

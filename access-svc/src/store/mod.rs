@@ -11,6 +11,7 @@ mod external_id;
 mod feed;
 mod grant;
 mod holding;
+mod import;
 mod log;
 mod lookup;
 pub(crate) mod migration;
@@ -30,6 +31,7 @@ pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
+pub(crate) use import::{DeviceAt, NewObjects, NewPerson, NewRight, NewState};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{Page, Store, context, entity, log};
 use crate::error::{Error, Noun};
 
-const NAME: &str = "resident name";
+pub(super) const NAME: &str = "resident name";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Resident {
