@@ -6,8 +6,8 @@ use propdev_proto::{
         audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
         device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
         event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-        holding_service_client::HoldingServiceClient, opening_service_client::OpeningServiceClient,
-        partner_service_client::PartnerServiceClient,
+        holding_service_client::HoldingServiceClient, import_service_client::ImportServiceClient,
+        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -103,6 +103,10 @@ impl Operator {
 
     pub fn holdings(&self) -> HoldingServiceClient<MeshChannel> {
         HoldingServiceClient::new(self.access.clone())
+    }
+
+    pub fn imports(&self) -> ImportServiceClient<MeshChannel> {
+        ImportServiceClient::new(self.access.clone())
     }
 
     pub fn subscriptions(&self) -> SubscriptionServiceClient<MeshChannel> {

@@ -17,6 +17,7 @@ mod following;
 mod foreign;
 mod forensics;
 mod forgery;
+mod imports;
 mod limits;
 mod matrix;
 mod outages;
