@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use mesh::clock::to_micros;
 
 use crate::error::Error;
 
@@ -106,7 +107,8 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn new(from: Timestamp, to: Option<Timestamp>) -> Result<Self, Error> {
-        if to.is_some_and(|to| to <= from) {
+        // As exact as it is stored.
+        if to.is_some_and(|to| to_micros(to) <= to_micros(from)) {
             return Err(Error::InvalidField {
                 field: "held_to",
                 detail: "must be after held_from",

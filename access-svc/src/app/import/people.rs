@@ -132,6 +132,7 @@ impl App {
                 households: of,
             };
             let (id, who) = (person.id, person.audit_pseudonym);
+            let joined = person.households.clone();
             let store = &self.parts.store;
             let key = store.resident_of(&mut work.new, person, to_micros(work.now))?;
             let named = ObjectId {
@@ -144,6 +145,14 @@ impl App {
                 ..self.act("resident_created")
             };
             store.entry_of(&mut work.new, entry)?;
+            for household in joined {
+                let entry = Entry {
+                    who: Some(who),
+                    subject: Some(household.to_string()),
+                    ..self.act("household_member_added")
+                };
+                store.entry_of(&mut work.new, entry)?;
+            }
         }
         Ok(())
     }
@@ -261,7 +270,7 @@ impl App {
         }
         let held: Vec<_> = kept
             .iter()
-            .map(|one| self.parts.store.held(&one.sought, one.span))
+            .map(|one| self.parts.store.held_for(&one.sought, one.span))
             .collect();
         let taken = self.parts.store.held_by_others(&held).await?;
         for (one, taken) in kept.iter().zip(taken) {

@@ -175,14 +175,14 @@ impl<'a> References<'a> {
         Ok(Found(found))
     }
 
+    /// Each with its site.
     pub(super) async fn device_groups(
         &self,
         system: &str,
         texts: Vec<&str>,
-    ) -> Result<Found<()>, Error> {
+    ) -> Result<Found<Uuid>, Error> {
         let meanings = self.meanings(Object::DeviceGroup, system, texts).await?;
         let there = self.store.device_groups_among(meanings.ids()).await?;
-        let there = there.into_iter().map(|id| (id, ())).collect();
         Ok(meanings.found(&there))
     }
 

@@ -64,7 +64,9 @@ impl App {
             let device_at = device.map(|(_, at)| at);
             let entry = Entry {
                 partner: device_at.map(|device| device.partner),
-                site: device_at.map(|device| device.site),
+                site: device_at
+                    .map(|device| device.site)
+                    .or(group.map(|(_, site)| *site)),
                 device: device_at.map(|device| device.id.clone()),
                 who: resident.map(|(_, who)| *who),
                 ..self.act("grant_created")
@@ -75,7 +77,7 @@ impl App {
                     resident: resident.map(|(id, _)| id),
                     household: household.map(|(id, _)| id),
                     device: device.map(|(uid, _)| uid),
-                    group: group.map(|(id, ())| id),
+                    group: group.map(|(id, _)| id),
                     windows,
                     ends_at,
                 },

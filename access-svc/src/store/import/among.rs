@@ -108,10 +108,14 @@ impl Store {
         Ok(found)
     }
 
-    pub(crate) async fn device_groups_among(&self, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Error> {
+    /// With the site of each.
+    pub(crate) async fn device_groups_among(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, Uuid>, Error> {
         let id = device_group::Column::Id;
         let rows = rows_of::<device_group::Entity>(&self.db.read, id, ids).await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        Ok(rows.into_iter().map(|row| (row.id, row.site_id)).collect())
     }
 
     /// With the site of each.

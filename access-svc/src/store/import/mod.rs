@@ -290,7 +290,7 @@ impl Store {
         new.needed.residents.insert(resident);
         new.needed.sites.extend(site);
         if kind != HoldingKind::Vehicle {
-            new.held.push(self.held(sought, span));
+            new.held.push(self.held_for(sought, span));
         }
         new.holdings.push(holding::ActiveModel {
             id: Set(id),
@@ -333,7 +333,7 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn held(&self, sought: &Sought, span: Span) -> Held {
+    pub(crate) fn held_for(&self, sought: &Sought, span: Span) -> Held {
         Held {
             hashes: sought.hashes(&self.keyring),
             span,
