@@ -31,7 +31,7 @@ pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
-pub(crate) use import::{DeviceAt, NewObjects, NewPerson, NewRight, NewState};
+pub(crate) use import::{DeviceAt, NewObjects, NewPerson, NewRight, NewState, Used};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };

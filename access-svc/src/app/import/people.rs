@@ -21,7 +21,7 @@ use crate::{
         syntax::{check_name, is_partner_id},
     },
     error::{Error, Noun},
-    store::{NewPerson, ObjectId, Owner, ResidentKey, Sought},
+    store::{NewPerson, ObjectId, Owner, ResidentKey, Sought, Used},
 };
 
 /// Most sites of a resident.
@@ -34,8 +34,7 @@ struct Kept {
     resident: Uuid,
     who: Uuid,
     kind: HoldingKind,
-    partner: Option<Uuid>,
-    site: Option<Uuid>,
+    used: Option<Used>,
     sought: Sought,
     span: Span,
 }
@@ -194,8 +193,7 @@ impl App {
                 resident,
                 who: *who,
                 kind: HoldingKind::Vehicle,
-                partner: None,
-                site: None,
+                used: None,
                 sought: Sought::plate(&plate),
                 span,
             });
@@ -262,8 +260,7 @@ impl App {
                 resident,
                 who: *who,
                 kind: kind.into(),
-                partner: Some(partner),
-                site: Some(site),
+                used: Some(Used { partner, site }),
                 sought: Sought::credential(partner, kind, &id),
                 span,
             });
@@ -296,7 +293,7 @@ impl App {
             let resident = one.resident;
             let key = keys.get(&resident).ok_or(Error::NotFound(Noun::Resident))?;
             let id = Uuid::now_v7();
-            let what = (one.kind, one.site, &one.sought);
+            let what = (one.kind, one.used, &one.sought);
             store.holding_of(&mut work.new, id, (resident, key), what, one.span)?;
             let named = ObjectId {
                 object: Object::Holding,
@@ -310,7 +307,7 @@ impl App {
                 HoldingKind::Fob => "fob_added",
             };
             let entry = Entry {
-                partner: one.partner,
+                partner: one.used.map(|used| used.partner),
                 who: Some(one.who),
                 subject: Some(id.to_string()),
                 ..self.act(code)

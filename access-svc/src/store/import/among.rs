@@ -3,7 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mesh::clock::from_micros;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    QueryTrait,
+};
 use uuid::Uuid;
 
 use super::{
@@ -157,14 +160,25 @@ async fn rows_of<E: EntityTrait>(
 
 pub(super) async fn taken(db: &impl ConnectionTrait, held: &[Held]) -> Result<Vec<bool>, DbErr> {
     use holding::{Column, Entity};
+    // What somebody who is being erased held is free.
+    let present = resident::Entity::find()
+        .select_only()
+        .column(resident::Column::Id)
+        .filter(resident::Column::Erasing.eq(false))
+        .into_query();
     let mut found: HashMap<Vec<u8>, Vec<Span>> = HashMap::new();
     for some in held.chunks(ROWS) {
         let hashes = some.iter().flat_map(|one| one.hashes.iter().cloned());
         let rows = Entity::find()
             .filter(Column::Lookup.is_in(hashes))
+            .filter(Column::ResidentId.in_subquery(present.clone()))
             .all(db)
             .await?;
         for row in rows {
+            // One that was ended before it began is nobody's.
+            if row.held_to.is_some_and(|to| to <= row.held_from) {
+                continue;
+            }
             found.entry(row.lookup).or_default().push(Span {
                 from: from_micros(row.held_from),
                 to: row.held_to.map(from_micros),

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::{
     super::{
         Store,
-        entity::{building, device, device_group, entrance, household, site, subscription},
+        entity::{
+            building, device, device_group, entrance, household, partner, site, subscription,
+        },
         external_id,
         log::{self, NewEntry},
         resident::present,
@@ -127,6 +129,9 @@ impl Needed {
         still_there::<device_group::Entity>(txn, id, ids, Noun::DeviceGroup).await?;
         let (id, ids) = (household::Column::Id, &self.households);
         still_there::<household::Entity>(txn, id, ids, Noun::Household).await?;
+        // One at a time of a partner's keys and fobs: two replicas would not see each other's.
+        let (id, ids, lock) = (partner::Column::Id, &self.partners, LockType::NoKeyUpdate);
+        locked::<partner::Entity>(txn, id, ids, lock, Noun::Partner).await?;
         let residents: Vec<Uuid> = self.residents.iter().copied().collect();
         for some in residents.chunks(IDS) {
             if present(txn, some.to_vec()).await?.len() < some.len() {
@@ -143,14 +148,24 @@ async fn still_there<E: EntityTrait>(
     ids: &BTreeSet<Uuid>,
     noun: Noun,
 ) -> Result<(), Error> {
+    locked::<E>(txn, id, ids, LockType::KeyShare, noun).await
+}
+
+async fn locked<E: EntityTrait>(
+    txn: &DatabaseTransaction,
+    id: E::Column,
+    ids: &BTreeSet<Uuid>,
+    lock: LockType,
+    noun: Noun,
+) -> Result<(), Error> {
     let ids: Vec<Uuid> = ids.iter().copied().collect();
     for some in ids.chunks(IDS) {
         let found: Vec<Uuid> = E::find()
             .select_only()
             .column(id)
-            .filter(id.is_in(some.iter().copied()))
+            .filter(ColumnTrait::is_in(&id, some.iter().copied()))
             .order_by_asc(id)
-            .lock(LockType::KeyShare)
+            .lock(lock)
             .into_tuple()
             .all(txn)
             .await?;

@@ -2,6 +2,8 @@
 
 mod among;
 mod insert;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -39,6 +41,13 @@ const IDS: usize = 10_000;
 pub(crate) struct Held {
     hashes: Vec<Vec<u8>>,
     span: Span,
+}
+
+/// Of which partner a key or a fob is, and where it is used.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) partner: Uuid,
+    pub(crate) site: Uuid,
 }
 
 /// Whose right, and on what: one of each pair.
@@ -96,6 +105,7 @@ struct Needed {
     groups: BTreeSet<Uuid>,
     households: BTreeSet<Uuid>,
     residents: BTreeSet<Uuid>,
+    partners: BTreeSet<Uuid>,
 }
 
 impl NewObjects {
@@ -283,20 +293,21 @@ impl Store {
         new: &mut NewObjects,
         id: Uuid,
         (resident, key): (Uuid, &ResidentKey),
-        (kind, site, sought): (HoldingKind, Option<Uuid>, &Sought),
+        (kind, used, sought): (HoldingKind, Option<Used>, &Sought),
         span: Span,
     ) -> Result<(), Error> {
         let epoch = self.keyring.current();
         new.needed.residents.insert(resident);
-        new.needed.sites.extend(site);
-        if kind != HoldingKind::Vehicle {
+        if let Some(used) = used {
+            new.needed.partners.insert(used.partner);
+            new.needed.sites.insert(used.site);
             new.held.push(self.held_for(sought, span));
         }
         new.holdings.push(holding::ActiveModel {
             id: Set(id),
             resident_id: Set(resident),
             kind: Set(kind.code()),
-            site_id: Set(site),
+            site_id: Set(used.map(|used| used.site)),
             lookup: Set(sought.hash(&epoch)),
             lookup_epoch: Set(epoch.id),
             sealed: Set(key.0.seal(sought.bytes(), &context(VALUE, id))?),
