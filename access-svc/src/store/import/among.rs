@@ -9,16 +9,17 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{
-    super::{
+use super::{Held, IDS, ROWS};
+use crate::{
+    domain::import::Span,
+    error::Error,
+    store::{
         Store,
         entity::{
             building, device, device_group, entrance, holding, household, partner, resident, site,
         },
     },
-    Held, IDS, ROWS,
 };
-use crate::{domain::import::Span, error::Error};
 
 /// A device as its rows and its entries name it.
 #[derive(Clone, Debug)]

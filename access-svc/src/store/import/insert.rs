@@ -11,8 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{
-    super::{
+use super::{IDS, Needed, NewObjects, ROWS, among::taken};
+use crate::{
+    error::{Error, Noun},
+    store::{
         Store,
         entity::{
             building, device, device_group, entrance, household, partner, site, subscription,
@@ -21,10 +23,7 @@ use super::{
         log::{self, NewEntry},
         resident::present,
     },
-    IDS, Needed, NewObjects, ROWS,
-    among::taken,
 };
-use crate::error::{Error, Noun};
 
 impl Store {
     /// All of it, or nothing.

@@ -1,19 +1,17 @@
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{
-    super::{
-        ObjectId, Owner,
-        testing::{Place, act, place},
-    },
-    *,
-};
+use super::*;
 use crate::{
     domain::{
         event::CredentialKind,
         external_id::{ExternalId, ExternalIds, Object},
     },
     error::Noun,
+    store::{
+        ObjectId, Owner,
+        testing::{Place, act, now, place},
+    },
 };
 
 fn named(id: &str) -> ExternalIds {
@@ -101,7 +99,7 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
 
     let sought = Sought::credential(partner, CredentialKind::Key, "key-9");
     let span = Span {
-        from: super::super::testing::now(),
+        from: now(),
         to: None,
     };
     let held = async || {
