@@ -96,6 +96,8 @@ pub enum Error {
     Keyring(#[from] KeyringError),
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+    #[error("an import has at most 20,000 rows")]
+    ImportTooLarge,
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),
     #[error(transparent)]
@@ -178,6 +180,7 @@ impl From<Error> for Status {
             Error::InProgress => (Code::Aborted, "IN_PROGRESS"),
             Error::CursorUnknown => (Code::OutOfRange, "CURSOR_UNKNOWN"),
             Error::TooManyFollowers => (Code::ResourceExhausted, "TOO_MANY_FOLLOWERS"),
+            Error::ImportTooLarge => (Code::ResourceExhausted, "IMPORT_TOO_LARGE"),
             Error::InvalidEvents(faults) => return invalid_events(message, faults),
             Error::InvalidField { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             Error::NotFound(noun) => {

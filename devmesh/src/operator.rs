@@ -5,17 +5,15 @@ use propdev_proto::{
     access::{
         audit_log_service_client::AuditLogServiceClient, audit_service_client::AuditServiceClient,
         building_service_client::BuildingServiceClient,
+        consent_service_client::ConsentServiceClient,
         device_group_service_client::DeviceGroupServiceClient,
         device_service_client::DeviceServiceClient, entrance_service_client::EntranceServiceClient,
         erasure_service_client::ErasureServiceClient, event_service_client::EventServiceClient,
-        grant_service_client::GrantServiceClient, holding_service_client::HoldingServiceClient,
-        consent_service_client::ConsentServiceClient, device_service_client::DeviceServiceClient,
         grant_service_client::GrantServiceClient, guest_service_client::GuestServiceClient,
-        device_service_client::DeviceServiceClient, erasure_service_client::ErasureServiceClient,
-        event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
         holding_service_client::HoldingServiceClient,
         household_service_client::HouseholdServiceClient,
-        opening_service_client::OpeningServiceClient, partner_service_client::PartnerServiceClient,
+        import_service_client::ImportServiceClient, opening_service_client::OpeningServiceClient,
+        partner_service_client::PartnerServiceClient,
         resident_service_client::ResidentServiceClient, site_service_client::SiteServiceClient,
         subscription_service_client::SubscriptionServiceClient,
     },
@@ -137,8 +135,8 @@ impl Operator {
         HoldingServiceClient::new(self.access.clone())
     }
 
-    pub fn households(&self) -> HouseholdServiceClient<MeshChannel> {
-        HouseholdServiceClient::new(self.access.clone())
+    pub fn imports(&self) -> ImportServiceClient<MeshChannel> {
+        ImportServiceClient::new(self.access.clone())
     }
 
     pub fn subscriptions(&self) -> SubscriptionServiceClient<MeshChannel> {

@@ -7,11 +7,12 @@ use jiff::SignedDuration;
 
 use crate::{
     commands::{
-        audit::Audit, backup::Backup, client::Client, credential::Credential, dev::Dev,
-        device::Device, doctor::Doctor, erasure::Erasure, event::Event, grant::Grant,
-        holding::Holding, keys::Keys, model::Model, opening::Opening, partner::Partner,
-        payment::Payment, resident::Resident, signing_key::SigningKey, site::Site, status::Status,
-        vehicle::Vehicle,
+        audit::Audit, backup::Backup, building::Building, client::Client, consent::Consent,
+        credential::Credential, dev::Dev, device::Device, device_group::DeviceGroup,
+        doctor::Doctor, entrance::Entrance, erasure::Erasure, event::Event, grant::Grant,
+        guest::Guest, holding::Holding, household::Household, import::Import, keys::Keys,
+        model::Model, opening::Opening, partner::Partner, payment::Payment, resident::Resident,
+        signing_key::SigningKey, site::Site, status::Status, vehicle::Vehicle,
     },
     connection::Session,
     error::Failure,
@@ -97,13 +98,33 @@ pub(crate) enum Command {
     /// Residential complexes
     #[command(subcommand)]
     Site(Site),
+    /// Buildings of sites
+    #[command(subcommand)]
+    Building(Building),
+    /// Entrances of buildings
+    #[command(subcommand)]
+    Entrance(Entrance),
     /// Doors and barriers
     #[command(subcommand)]
     Device(Device),
+    /// Devices that are granted together
+    #[command(subcommand)]
+    DeviceGroup(DeviceGroup),
+    /// Who lives together, holds rights together and pays together
+    #[command(subcommand)]
+    Household(Household),
     /// People who live there
     #[command(subcommand)]
     Resident(Resident),
-    /// Rights of residents on devices
+    /// Guests of households: people with an end, who are erased by themselves
+    #[command(subcommand)]
+    Guest(Guest),
+    /// Written consents to biometrics
+    #[command(subcommand)]
+    Consent(Consent),
+    /// Many objects from a CSV file: all of them, or none
+    Import(Import),
+    /// Rights of residents and households on devices
     #[command(subcommand)]
     Grant(Grant),
     /// Vehicles of residents
@@ -154,8 +175,15 @@ impl Command {
             Self::Client(client) => client.run(session).await,
             Self::SigningKey(key) => key.run(session).await,
             Self::Site(site) => site.run(session).await,
+            Self::Building(building) => building.run(session).await,
+            Self::Entrance(entrance) => entrance.run(session).await,
             Self::Device(device) => device.run(session).await,
+            Self::DeviceGroup(group) => group.run(session).await,
+            Self::Household(household) => household.run(session).await,
             Self::Resident(resident) => resident.run(session).await,
+            Self::Guest(guest) => guest.run(session).await,
+            Self::Consent(consent) => consent.run(session).await,
+            Self::Import(import) => import.run(session).await,
             Self::Grant(grant) => grant.run(session).await,
             Self::Vehicle(vehicle) => vehicle.run(session).await,
             Self::Key(key) => key.run(CredentialKind::Key, session).await,

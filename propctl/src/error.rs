@@ -126,6 +126,9 @@ impl CallSite {
                 self.service, self.endpoint
             )),
             Code::DeadlineExceeded => Some(UNCERTAIN.into()),
+            Code::ResourceExhausted if is_too_large(status) => {
+                Some("divide the file, and import its parts one after another".into())
+            }
             Code::ResourceExhausted => Some(format!(
                 "{} has too much to do; try again in a moment",
                 self.service
@@ -165,6 +168,10 @@ pub(crate) fn describe(status: &Status) -> String {
         }
     }
     text
+}
+
+fn is_too_large(status: &Status) -> bool {
+    mesh::error::reason(status).is_some_and(|(reason, _)| reason == "IMPORT_TOO_LARGE")
 }
 
 /// As the gRPC specification writes it.

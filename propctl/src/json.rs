@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value,
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{error::Failure, moment};
@@ -76,15 +78,24 @@ fn value(value: &Value, field: &FieldDescriptor) -> Json {
         Value::List(values) => {
             Json::Array(values.iter().map(|item| self::value(item, field)).collect())
         }
-        // No contract has a map.
-        Value::Map(_) => Json::Null,
+        Value::Map(entries) => {
+            let Kind::Message(entry) = field.kind() else {
+                return Json::Null;
+            };
+            let of = entry.map_entry_value_field();
+            let text = |key: &MapKey| key.as_str().map(str::to_owned);
+            let pairs = entries
+                .iter()
+                .filter_map(|(key, item)| Some((text(key)?, self::value(item, &of))));
+            Json::Object(pairs.collect())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use propdev_proto::{
-        access::{Check, Decision, DeviceKind, Opening},
+        access::{Check, Decision, DeviceKind, Opening, Site},
         biometric::Model,
     };
 
@@ -123,6 +134,18 @@ mod tests {
                 "client_id": "",
                 "checks": [{"name": "grant", "passed": false, "cause": ""}],
             })
+        );
+    }
+
+    #[test]
+    fn maps_are_objects() {
+        let site = Site {
+            external_ids: [("registry".to_owned(), "S-1".to_owned())].into(),
+            ..Site::default()
+        };
+        assert_eq!(
+            of("propdev.access.v1.Site", &site).expect("json")["external_ids"],
+            json!({ "registry": "S-1" })
         );
     }
 

@@ -2,6 +2,8 @@
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
+const NEITHER: &str = "neither RFC 3339 such as 2026-12-31T21:00:00Z nor a date such as 2026-12-31";
+
 /// RFC 3339, or a date, which means to the end of that day in UTC.
 pub(crate) fn parse_end(text: &str) -> Result<Timestamp, String> {
     if let Ok(date) = text.parse::<Date>()
@@ -12,9 +14,18 @@ pub(crate) fn parse_end(text: &str) -> Result<Timestamp, String> {
             .and_then(|next| TimeZone::UTC.to_timestamp(next.into()))
             .map_err(|error| error.to_string());
     }
-    parse(text).map_err(|_| {
-        "neither RFC 3339 such as 2026-12-31T21:00:00Z nor a date such as 2026-12-31".into()
-    })
+    parse(text).map_err(|_| NEITHER.into())
+}
+
+/// RFC 3339, or a date, which means from the beginning of that day in UTC.
+pub(crate) fn parse_begin(text: &str) -> Result<Timestamp, String> {
+    if let Ok(date) = text.parse::<Date>()
+        && text.len() == "2026-01-31".len()
+    {
+        let midnight = TimeZone::UTC.to_timestamp(date.into());
+        return midnight.map_err(|error| error.to_string());
+    }
+    parse(text).map_err(|_| NEITHER.into())
 }
 
 /// RFC 3339.
@@ -64,6 +75,8 @@ mod tests {
     fn a_date_reaches_to_its_end() {
         let end = parse_end("2026-12-31").expect("a date");
         assert_eq!(end.to_string(), "2027-01-01T00:00:00Z");
+        let begin = parse_begin("2026-12-31").expect("a date");
+        assert_eq!(begin.to_string(), "2026-12-31T00:00:00Z");
         let exact = parse_end("2026-12-31T12:00:00+03:00").expect("a time");
         assert_eq!(exact.to_string(), "2026-12-31T09:00:00Z");
         for wrong in [

@@ -27,9 +27,7 @@ impl Output {
     }
 
     pub(crate) fn list<R: Row>(&self, listed: &Listed<R>) -> Result<(), Failure> {
-        if listed.more {
-            note("there are more: raise --limit");
-        }
+        listed.note_more();
         self.print(
             || {
                 let items: Result<_, _> = listed

@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use crate::error::Failure;
+use crate::{error::Failure, output::note};
 
 /// Most that a service gives in one page.
 const PAGE: u32 = 1_000;
@@ -11,6 +11,14 @@ pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
     /// The service has more than was asked for.
     pub(crate) more: bool,
+}
+
+impl<T> Listed<T> {
+    pub(crate) fn note_more(&self) {
+        if self.more {
+            note("there are more: raise --limit");
+        }
+    }
 }
 
 #[derive(clap::Args)]

@@ -29,13 +29,14 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         from_json(&bytes)
     }
     .map_err(fault)?;
-    check(&values).map_err(fault)?;
-    Ok(Zeroizing::new(
-        values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
-    ))
+    to_bytes(&values).map_err(fault)
+}
+
+/// What is no vector is refused.
+pub(crate) fn to_bytes(values: &[f32]) -> Result<Zeroizing<Vec<u8>>, String> {
+    check(values)?;
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    Ok(Zeroizing::new(bytes.collect()))
 }
 
 /// Faults name a place, never a value: a vector is nobody's to see.

@@ -3,11 +3,11 @@
 mod admission;
 mod audit;
 mod building;
+mod consent;
 mod device;
 mod device_group;
-mod entrance;
-mod consent;
 mod enrolment;
+mod entrance;
 mod erasure;
 mod event;
 mod feed;
@@ -17,9 +17,10 @@ mod guest;
 mod holding;
 mod household;
 mod housekeeping;
+mod import;
 mod log;
-mod near_miss;
 mod named;
+mod near_miss;
 mod opening;
 mod partner;
 mod passage;
@@ -44,11 +45,11 @@ pub(crate) use audit::MOST_NAMED;
 pub(crate) use device_group::WholeGroup;
 pub(crate) use erasure::Receipted;
 pub(crate) use feed::Feeds;
-pub(crate) use grant::NewGrant;
-pub(crate) use guest::Invitation;
-pub(crate) use household::{HouseholdUpdate, NewHousehold};
 pub(crate) use grant::{DeviceName, GrantUpdate, GrantsOf, NewGrant, ShownGrant, TargetName};
+pub(crate) use guest::Invitation;
 pub(crate) use holding::{AddHolding, HoldingUpdate, ShownHolding};
+pub(crate) use household::{HouseholdUpdate, NewHousehold};
+pub(crate) use import::{Import, Imported};
 pub(crate) use log::{Log, ToProve};
 use mesh::{
     Clock,
@@ -56,8 +57,8 @@ use mesh::{
     limit::{Faults, Limits, Tally},
 };
 use moka::sync::Cache;
-pub(crate) use near_miss::NearMisses;
 pub(crate) use named::Named;
+pub(crate) use near_miss::NearMisses;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use payment::PaymentState;
 pub(crate) use probes::{Probes, probes};

@@ -17,6 +17,8 @@ use crate::{
 };
 
 const SEALED: &str = "external id";
+/// Objects whose names go into one statement.
+const AT_ONCE: usize = 500;
 
 /// An object by the noun it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -219,7 +221,7 @@ pub(super) async fn give(
 
 /// For an object that has none yet.
 pub(super) async fn insert(txn: &DatabaseTransaction, new: NewExternalIds) -> Result<(), Error> {
-    use external_id::{ActiveModel, Column, Entity};
+    use external_id::{Column, Entity};
     for (system, lookups) in new.twins {
         let twin = Entity::find()
             .filter(Column::Noun.eq(new.object.object.code()))
@@ -230,10 +232,18 @@ pub(super) async fn insert(txn: &DatabaseTransaction, new: NewExternalIds) -> Re
             return Err(Error::Exists(Noun::ExternalId));
         }
     }
-    if new.rows.is_empty() {
+    insert_rows(txn, new.rows).await
+}
+
+async fn insert_rows(
+    txn: &DatabaseTransaction,
+    rows: Vec<external_id::Model>,
+) -> Result<(), Error> {
+    use external_id::{ActiveModel, Entity};
+    if rows.is_empty() {
         return Ok(());
     }
-    let rows = new.rows.into_iter().map(|row| ActiveModel {
+    let rows = rows.into_iter().map(|row| ActiveModel {
         noun: Set(row.noun),
         system: Set(row.system),
         lookup: Set(row.lookup),
@@ -247,6 +257,33 @@ pub(super) async fn insert(txn: &DatabaseTransaction, new: NewExternalIds) -> Re
         Err(error) if is_unique_violation(&error) => Err(Error::Exists(Noun::ExternalId)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// For many objects of one noun and one system that have none yet.
+pub(super) async fn insert_all(
+    txn: &DatabaseTransaction,
+    new: Vec<NewExternalIds>,
+) -> Result<(), Error> {
+    use external_id::{Column, Entity};
+    for some in new.chunks(AT_ONCE) {
+        let noun = some.first().map(|one| one.object.object.code());
+        let twins: Vec<&(String, Vec<Vec<u8>>)> = some.iter().flat_map(|one| &one.twins).collect();
+        let system = twins.first().map(|twin| twin.0.clone());
+        let lookups: Vec<Vec<u8>> = twins.iter().flat_map(|twin| twin.1.clone()).collect();
+        if let (Some(noun), Some(system)) = (noun, system) {
+            let twin = Entity::find()
+                .filter(Column::Noun.eq(noun))
+                .filter(Column::System.eq(system).and(Column::Lookup.is_in(lookups)))
+                .one(txn)
+                .await?;
+            if twin.is_some() {
+                return Err(Error::Exists(Noun::ExternalId));
+            }
+        }
+        let rows: Vec<_> = some.iter().flat_map(|one| one.rows.clone()).collect();
+        insert_rows(txn, rows).await?;
+    }
+    Ok(())
 }
 
 /// With the objects go their names.

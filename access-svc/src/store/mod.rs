@@ -1,9 +1,9 @@
 //! The database of access-svc. sea-orm's types stop here.
 
 mod audit;
+mod building;
 #[cfg(feature = "bulk")]
 pub mod bulk;
-mod building;
 mod consent;
 mod custody;
 mod device;
@@ -20,6 +20,7 @@ mod grant;
 mod guest;
 mod holding;
 mod household;
+mod import;
 mod log;
 mod lookup;
 pub(crate) mod migration;
@@ -45,12 +46,11 @@ pub(crate) use erasure::Whom;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
-pub(crate) use grant::StoredGrant;
-pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
-pub(crate) use holding::{Holding, NewHolding};
-pub(crate) use household::{Household, HouseholdChange, Membership};
 pub(crate) use grant::{GrantChange, GrantFilter, StoredGrant};
+pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
 pub(crate) use holding::{Holding, HoldingChange, NewHolding};
+pub(crate) use household::{Household, HouseholdChange, Membership};
+pub(crate) use import::{DeviceAt, NewObjects, NewPerson, NewRight, NewState, Used};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };
@@ -62,7 +62,6 @@ use mesh::{
 };
 pub(crate) use opening::{Commit, Committed, Idempotency};
 pub(crate) use place::Change;
-pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
 pub(crate) use subscription::{NewPayment, Rule, StoredSubscription, SubscriptionKey};

@@ -6,7 +6,7 @@ use propdev_proto::access::{
     AddCredentialRequest, CredentialKind, holding_service_client::HoldingServiceClient,
 };
 
-use crate::{connection::Session, error::Failure, input, moment};
+use crate::{connection::Session, error::Failure, input, moment, reference::ExternalIds};
 
 #[derive(Subcommand)]
 pub(crate) enum Credential {
@@ -27,6 +27,11 @@ pub(crate) enum Credential {
         /// RFC 3339; without it, now
         #[arg(long, value_name = "TIME", value_parser = moment::parse)]
         held_from: Option<Timestamp>,
+        /// RFC 3339; without it, no end
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        held_to: Option<Timestamp>,
+        #[command(flatten)]
+        external_ids: ExternalIds,
     },
 }
 
@@ -38,6 +43,8 @@ impl Credential {
             site,
             id,
             held_from,
+            held_to,
+            external_ids,
         } = self;
         let mut holdings = HoldingServiceClient::new(session.access()?);
         let request = AddCredentialRequest {
@@ -47,6 +54,8 @@ impl Credential {
             credential_id: std::mem::take(&mut *input::personal(id, "id")?),
             site_id: site,
             held_from: held_from.map(moment::to_proto),
+            held_to: held_to.map(moment::to_proto),
+            external_ids: external_ids.into_map(),
         };
         let reply = holdings.add_credential(request).await?.into_inner();
         session.output.one(reply.holding.as_ref())

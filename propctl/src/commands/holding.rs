@@ -1,6 +1,8 @@
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use propdev_proto::access::{
-    self, EndHoldingRequest, ListHoldingsRequest, holding_service_client::HoldingServiceClient,
+    self, EndHoldingRequest, GetHoldingRequest, ListHoldingsRequest, UpdateHoldingRequest,
+    holding_service_client::HoldingServiceClient,
 };
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     moment,
     output::{Row, short},
     pages::Limit,
+    reference::{ChangedExternalIds, Changes, Etag, Named, parse_named},
 };
 
 #[derive(Subcommand)]
@@ -20,8 +23,54 @@ pub(crate) enum Holding {
         #[command(flatten)]
         limit: Limit,
     },
+    Get {
+        /// UUID, or another system's id as SYSTEM=ID
+        #[arg(value_parser = parse_named)]
+        holding: Named,
+    },
+    /// Correct the span, for events that are yet to come
+    Update(Update),
     /// The resident is without it from now on
     End { holding_id: String },
+}
+
+#[derive(Args)]
+pub(crate) struct Update {
+    holding_id: String,
+    /// RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    held_from: Option<Timestamp>,
+    /// RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    held_to: Option<Timestamp>,
+    /// Take the end away
+    #[arg(long, conflicts_with = "held_to")]
+    no_end: bool,
+    #[command(flatten)]
+    external_ids: ChangedExternalIds,
+    #[command(flatten)]
+    etag: Etag,
+}
+
+impl Update {
+    fn request(self) -> Result<UpdateHoldingRequest, Failure> {
+        let mut changes = Changes::default();
+        let held_from = self.held_from.map(moment::to_proto);
+        let held_to = self.held_to.map(moment::to_proto);
+        let ends = held_to.is_some() || self.no_end;
+        let holding = access::Holding {
+            holding_id: self.holding_id,
+            held_from: changes.take("held_from", held_from.map(Some)),
+            held_to: changes.take("held_to", ends.then_some(held_to)),
+            external_ids: changes.take("external_ids", self.external_ids.changed()),
+            etag: self.etag.etag,
+            ..access::Holding::default()
+        };
+        Ok(UpdateHoldingRequest {
+            holding: Some(holding),
+            update_mask: changes.mask()?,
+        })
+    }
 }
 
 impl Holding {
@@ -42,6 +91,19 @@ impl Holding {
                     })
                     .await?;
                 session.output.list(&listed)
+            }
+            Self::Get { holding } => {
+                let request = GetHoldingRequest {
+                    holding_id: holding.id,
+                    external_id: holding.external_id,
+                };
+                let reply = holdings.get_holding(request).await?.into_inner();
+                session.output.one(reply.holding.as_ref())
+            }
+            Self::Update(update) => {
+                let request = update.request()?;
+                let reply = holdings.update_holding(request).await?.into_inner();
+                session.output.one(reply.holding.as_ref())
             }
             Self::End { holding_id } => {
                 let request = EndHoldingRequest { holding_id };

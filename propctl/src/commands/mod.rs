@@ -2,15 +2,23 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod building;
 pub(crate) mod client;
+pub(crate) mod consent;
 pub(crate) mod credential;
 pub(crate) mod dev;
 pub(crate) mod device;
+pub(crate) mod device_group;
 pub(crate) mod doctor;
+pub(crate) mod entrance;
 pub(crate) mod erasure;
 pub(crate) mod event;
+mod faces;
 pub(crate) mod grant;
+pub(crate) mod guest;
 pub(crate) mod holding;
+pub(crate) mod household;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod opening;

@@ -6,18 +6,21 @@ use mesh::{Clock, SystemClock};
 use propdev_proto::{
     access::{
         self, CreateResidentRequest, EnrolFaceRequest, EnrolFaceResponse, EraseResidentRequest,
-        EraseResidentResponse, ErasureReason, ListResidentsRequest, SetResidentStateRequest,
+        EraseResidentResponse, ErasureReason, GetResidentRequest, ListResidentsRequest,
+        SetResidentStateRequest, UpdateResidentRequest,
         resident_service_client::ResidentServiceClient,
     },
     biometric::FaceVector,
 };
 
+use super::faces::EnrolFaces;
 use crate::{
     connection::{Line, Session},
     error::Failure,
     input, moment,
     output::{self, Row, or_dash},
     pages::Limit,
+    reference::{ChangedExternalIds, Changes, Etag, ExternalIds, Named, parse_named},
     vector_file,
 };
 
@@ -28,11 +31,42 @@ pub(crate) enum Resident {
         #[arg(long)]
         name: String,
         /// Sites (UUID) where the resident is recognised
-        #[arg(long, required = true, num_args = 1.., value_delimiter = ',')]
+        #[arg(long, required_unless_present = "household", num_args = 1.., value_delimiter = ',')]
         site: Vec<String>,
+        /// Households (UUID) of which the resident is a member
+        #[arg(long, num_args = 1.., value_delimiter = ',')]
+        household: Vec<String>,
+        #[command(flatten)]
+        external_ids: ExternalIds,
+    },
+    /// The name is shown to operator/privacy alone
+    Get {
+        /// UUID, or another system's id as SYSTEM=ID
+        #[arg(value_parser = parse_named)]
+        resident: Named,
     },
     /// Names are shown to operator/privacy alone
-    List(Limit),
+    List {
+        /// UUID; without it, of all sites
+        #[arg(long, default_value = "", hide_default_value = true)]
+        site: String,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Change the name, or where the resident is recognised
+    Update {
+        resident_id: String,
+        /// - reads it from stdin
+        #[arg(long)]
+        name: Option<String>,
+        /// In place of all sites; those of the resident's households stay
+        #[arg(long, num_args = 1.., value_delimiter = ',')]
+        site: Vec<String>,
+        #[command(flatten)]
+        external_ids: ChangedExternalIds,
+        #[command(flatten)]
+        etag: Etag,
+    },
     /// Open nothing for the resident
     Suspend {
         resident_id: String,
@@ -52,6 +86,8 @@ pub(crate) enum Resident {
     },
     /// Store a template of the resident's face
     EnrolFace(EnrolFace),
+    /// Store templates of many residents' faces
+    EnrolFaces(EnrolFaces),
 }
 
 #[derive(Args)]
@@ -99,20 +135,62 @@ impl Resident {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut residents = Residents::new(session.access()?);
         match self {
-            Self::Add { name, site } => {
+            Self::Add {
+                name,
+                site,
+                household,
+                external_ids,
+            } => {
                 let request = CreateResidentRequest {
                     name: std::mem::take(&mut *input::personal(name, "name")?),
                     site_ids: site,
+                    household_ids: household,
+                    external_ids: external_ids.into_map(),
                 };
                 let reply = residents.create_resident(request).await?.into_inner();
                 session.output.one(reply.resident.as_ref())
             }
-            Self::List(limit) => {
+            Self::Get { resident } => {
+                let request = GetResidentRequest {
+                    resident_id: resident.id,
+                    external_id: resident.external_id,
+                };
+                let reply = residents.get_resident(request).await?.into_inner();
+                session.output.one(reply.resident.as_ref())
+            }
+            Self::Update {
+                resident_id,
+                name,
+                site,
+                external_ids,
+                etag,
+            } => {
+                let name = name.map(|name| input::personal(name, "name")).transpose()?;
+                let name = name.map(|mut name| std::mem::take(&mut *name));
+                let mut changes = Changes::default();
+                let resident = access::Resident {
+                    resident_id,
+                    name: changes.take("name", name),
+                    site_ids: changes.take("site_ids", Some(site).filter(|all| !all.is_empty())),
+                    external_ids: changes.take("external_ids", external_ids.changed()),
+                    etag: etag.etag,
+                    ..access::Resident::default()
+                };
+                let request = UpdateResidentRequest {
+                    resident: Some(resident),
+                    update_mask: changes.mask()?,
+                };
+                let reply = residents.update_resident(request).await?.into_inner();
+                session.output.one(reply.resident.as_ref())
+            }
+            Self::EnrolFaces(faces) => faces.run(session).await,
+            Self::List { site, limit } => {
                 let listed = limit
                     .gather(async |page_size, page_token| {
                         let request = ListResidentsRequest {
                             page_size,
                             page_token,
+                            site_id: site.clone(),
                         };
                         let reply = residents.list_residents(request).await?.into_inner();
                         Ok((reply.residents, reply.next_page_token))

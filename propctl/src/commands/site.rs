@@ -1,10 +1,18 @@
 use clap::{Subcommand, ValueEnum};
 use propdev_proto::access::{
-    self, CreateSiteRequest, ListSitesRequest, SetFreePassageRequest, SetLockdownRequest,
+    self, CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ListSitesRequest,
+    SetFreePassageRequest, SetLockdownRequest, UpdateSiteRequest,
     site_service_client::SiteServiceClient,
 };
+use serde_json::json;
 
-use crate::{connection::Session, error::Failure, output::Row, pages::Limit};
+use crate::{
+    connection::Session,
+    error::Failure,
+    output::Row,
+    pages::Limit,
+    reference::{ChangedExternalIds, Changes, Etag, ExternalIds, Named, parse_named},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Site {
@@ -12,8 +20,30 @@ pub(crate) enum Site {
         /// For people
         #[arg(long)]
         name: String,
+        #[command(flatten)]
+        external_ids: ExternalIds,
+    },
+    Get {
+        /// UUID, or another system's id as SYSTEM=ID
+        #[arg(value_parser = parse_named)]
+        site: Named,
     },
     List(Limit),
+    Update {
+        site_id: String,
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        external_ids: ChangedExternalIds,
+        #[command(flatten)]
+        etag: Etag,
+    },
+    /// Refused while something is registered at it
+    Delete {
+        site_id: String,
+        #[command(flatten)]
+        etag: Etag,
+    },
     /// Open nothing of the site by face or plate, or open again
     Lockdown {
         site_id: String,
@@ -44,12 +74,53 @@ impl Site {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut sites = SiteServiceClient::new(session.access()?);
         match self {
-            Self::Add { name } => {
-                let reply = sites
-                    .create_site(CreateSiteRequest { name })
-                    .await?
-                    .into_inner();
+            Self::Add { name, external_ids } => {
+                let request = CreateSiteRequest {
+                    name,
+                    external_ids: external_ids.into_map(),
+                };
+                let reply = sites.create_site(request).await?.into_inner();
                 session.output.one(reply.site.as_ref())
+            }
+            Self::Get { site } => {
+                let request = GetSiteRequest {
+                    site_id: site.id,
+                    external_id: site.external_id,
+                };
+                let reply = sites.get_site(request).await?.into_inner();
+                session.output.one(reply.site.as_ref())
+            }
+            Self::Update {
+                site_id,
+                name,
+                external_ids,
+                etag,
+            } => {
+                let mut changes = Changes::default();
+                let site = access::Site {
+                    site_id,
+                    name: changes.take("name", name),
+                    external_ids: changes.take("external_ids", external_ids.changed()),
+                    etag: etag.etag,
+                    ..access::Site::default()
+                };
+                let request = UpdateSiteRequest {
+                    site: Some(site),
+                    update_mask: changes.mask()?,
+                };
+                let reply = sites.update_site(request).await?.into_inner();
+                session.output.one(reply.site.as_ref())
+            }
+            Self::Delete { site_id, etag } => {
+                let request = DeleteSiteRequest {
+                    site_id: site_id.clone(),
+                    etag: etag.etag,
+                };
+                sites.delete_site(request).await?;
+                session.output.done(
+                    json!({ "site_id": site_id }),
+                    &format!("site {site_id} deleted"),
+                )
             }
             Self::List(limit) => {
                 let listed = limit

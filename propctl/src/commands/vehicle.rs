@@ -1,10 +1,11 @@
 use clap::Subcommand;
+use jiff::Timestamp;
 use propdev_proto::{
     access::{AddVehicleRequest, holding_service_client::HoldingServiceClient},
     auth::PlateReading,
 };
 
-use crate::{connection::Session, error::Failure, input};
+use crate::{connection::Session, error::Failure, input, moment, reference::ExternalIds};
 
 #[derive(Subcommand)]
 pub(crate) enum Vehicle {
@@ -18,6 +19,14 @@ pub(crate) enum Vehicle {
         /// ISO 3166 alpha-2
         #[arg(long, default_value = "RU")]
         country: String,
+        /// RFC 3339; without it, now
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        held_from: Option<Timestamp>,
+        /// RFC 3339; without it, no end
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        held_to: Option<Timestamp>,
+        #[command(flatten)]
+        external_ids: ExternalIds,
     },
 }
 
@@ -27,6 +36,9 @@ impl Vehicle {
             resident,
             plate,
             country,
+            held_from,
+            held_to,
+            external_ids,
         } = self;
         let mut holdings = HoldingServiceClient::new(session.access()?);
         let request = AddVehicleRequest {
@@ -35,6 +47,9 @@ impl Vehicle {
                 number: std::mem::take(&mut *input::personal(plate, "plate")?),
                 country,
             }),
+            held_from: held_from.map(moment::to_proto),
+            held_to: held_to.map(moment::to_proto),
+            external_ids: external_ids.into_map(),
         };
         let reply = holdings.add_vehicle(request).await?.into_inner();
         session.output.one(reply.holding.as_ref())

@@ -6,9 +6,10 @@ use mesh::error::status;
 use propdev_proto::access::{
     CreateResidentRequest, CreateResidentResponse, EnrolFaceRequest, EnrolFaceResponse,
     EraseResidentRequest, EraseResidentResponse, Erasure, ErasureCounts, ErasureReceipt,
-    GetErasureRequest, GetErasureResponse, ListErasuresRequest, ListErasuresResponse,
-    ListResidentsRequest, ListResidentsResponse, Resident, SetResidentStateRequest,
-    SetResidentStateResponse,
+    GetErasureRequest, GetErasureResponse, GetResidentRequest, GetResidentResponse,
+    ListErasuresRequest, ListErasuresResponse, ListResidentsRequest, ListResidentsResponse,
+    Resident, SetResidentStateRequest, SetResidentStateResponse, UpdateResidentRequest,
+    UpdateResidentResponse,
     erasure_service_server::{ErasureService, ErasureServiceServer},
     get_erasure_request::Whom,
     resident_service_server::{ResidentService, ResidentServiceServer},
@@ -103,6 +104,20 @@ impl ResidentService for Registry {
         &self,
         _: Request<CreateResidentRequest>,
     ) -> Result<Response<CreateResidentResponse>, Status> {
+        Err(unasked())
+    }
+
+    async fn get_resident(
+        &self,
+        _: Request<GetResidentRequest>,
+    ) -> Result<Response<GetResidentResponse>, Status> {
+        Err(unasked())
+    }
+
+    async fn update_resident(
+        &self,
+        _: Request<UpdateResidentRequest>,
+    ) -> Result<Response<UpdateResidentResponse>, Status> {
         Err(unasked())
     }
 

@@ -5,6 +5,7 @@ mod doctor;
 mod erasures;
 mod following;
 mod house;
+mod imports;
 mod receipts;
 mod rights;
 mod sites;

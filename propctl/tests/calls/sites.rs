@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 
 use propdev_proto::access::{
-    CreateSiteRequest, CreateSiteResponse, ListSitesRequest, ListSitesResponse,
-    SetFreePassageRequest, SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse, Site,
+    CreateSiteRequest, CreateSiteResponse, DeleteSiteRequest, DeleteSiteResponse, GetSiteRequest,
+    GetSiteResponse, ListSitesRequest, ListSitesResponse, SetFreePassageRequest,
+    SetFreePassageResponse, SetLockdownRequest, SetLockdownResponse, Site, UpdateSiteRequest,
+    UpdateSiteResponse,
     site_service_server::{SiteService, SiteServiceServer},
 };
 use serde_json::{Value, json};
@@ -23,10 +25,12 @@ impl SiteService for Sites {
         request: Request<CreateSiteRequest>,
     ) -> Result<Response<CreateSiteResponse>, Status> {
         let mut sites = self.0.lock().expect("a lock");
-        let name = request.into_inner().name;
+        let request = request.into_inner();
         let site = Site {
             site_id: format!("s{}", sites.len() + 1),
-            name,
+            name: request.name,
+            external_ids: request.external_ids,
+            etag: "\"1\"".into(),
             ..Site::default()
         };
         sites.push(site.clone());
@@ -49,6 +53,52 @@ impl SiteService for Sites {
                 String::new()
             },
         }))
+    }
+
+    async fn get_site(
+        &self,
+        request: Request<GetSiteRequest>,
+    ) -> Result<Response<GetSiteResponse>, Status> {
+        let request = request.into_inner();
+        let sites = self.0.lock().expect("a lock");
+        let site = sites.iter().find(|site| match &request.external_id {
+            Some(wanted) => site.external_ids.get(&wanted.system) == Some(&wanted.id),
+            None => site.site_id == request.site_id,
+        });
+        let site = site.ok_or_else(|| Status::not_found("no site of this id"))?;
+        Ok(Response::new(GetSiteResponse {
+            site: Some(site.clone()),
+        }))
+    }
+
+    async fn update_site(
+        &self,
+        request: Request<UpdateSiteRequest>,
+    ) -> Result<Response<UpdateSiteResponse>, Status> {
+        let request = request.into_inner();
+        let (given, mask) = (request.site.expect("a site"), request.update_mask);
+        assert_eq!(mask.expect("a mask").paths, ["name"]);
+        let mut sites = self.0.lock().expect("a lock");
+        let site = sites.iter_mut().find(|s| s.site_id == given.site_id);
+        let site = site.ok_or_else(|| Status::not_found("no site of this id"))?;
+        if !given.etag.is_empty() && given.etag != site.etag {
+            let message = "it has changed since it was read";
+            return Err(mesh::error::status(Code::Aborted, "ETAG_MISMATCH", message));
+        }
+        site.name = given.name;
+        site.etag = "\"2\"".into();
+        Ok(Response::new(UpdateSiteResponse {
+            site: Some(site.clone()),
+        }))
+    }
+
+    async fn delete_site(
+        &self,
+        request: Request<DeleteSiteRequest>,
+    ) -> Result<Response<DeleteSiteResponse>, Status> {
+        let id = request.into_inner().site_id;
+        self.0.lock().expect("a lock").retain(|s| s.site_id != id);
+        Ok(Response::new(DeleteSiteResponse {}))
     }
 
     async fn set_lockdown(
@@ -103,7 +153,14 @@ async fn sites_are_added_and_listed() {
     let sites: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     assert_eq!(
         sites[2],
-        json!({ "site_id": "s3", "name": "West", "lockdown": false, "free_passage": false })
+        json!({
+            "site_id": "s3",
+            "name": "West",
+            "lockdown": false,
+            "free_passage": false,
+            "external_ids": {},
+            "etag": "\"1\"",
+        })
     );
     let freed = propctl(&settings, &["site", "free-passage", "s1", "on"]).await;
     assert!(freed.status.success(), "{}", text(&freed.stderr));
@@ -113,6 +170,35 @@ async fn sites_are_added_and_listed() {
         "SITE  NAME   LOCKDOWN  FREE PASSAGE\ns1    North  off       on\n"
     );
     assert!(text(&listed.stderr).contains("--limit"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_is_found_by_another_systems_id_and_changed_as_it_was_read() {
+    let house = house().await;
+    let settings = house.settings("operator/operator/olga");
+    let add = ["site", "add", "--name", "North", "--external-id", "reg=S-1"];
+    assert!(propctl(&settings, &add).await.status.success());
+    let got = propctl(&settings, &["--output", "json", "site", "get", "reg=S-1"]).await;
+    let site: Value = serde_json::from_slice(&got.stdout).expect("JSON");
+    assert_eq!(site["site_id"], "s1");
+    assert_eq!(site["external_ids"], json!({ "reg": "S-1" }));
+    let etag = site["etag"].as_str().expect("an etag");
+    let update = ["site", "update", "s1", "--name", "South", "--etag", etag];
+    let updated = propctl(&settings, &update).await;
+    assert!(updated.status.success(), "{}", text(&updated.stderr));
+    let stale = propctl(&settings, &update).await;
+    assert_eq!(stale.status.code(), Some(1));
+    assert!(text(&stale.stderr).contains("ETAG_MISMATCH"));
+    let nothing = propctl(&settings, &["site", "update", "s1"]).await;
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(
+        propctl(&settings, &["site", "delete", "s1"])
+            .await
+            .status
+            .success()
+    );
+    let gone = propctl(&settings, &["site", "get", "s1"]).await;
+    assert_eq!(gone.status.code(), Some(5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

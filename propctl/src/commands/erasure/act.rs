@@ -168,6 +168,7 @@ async fn resident(session: &Session, id: &str) -> Result<Option<Resident>, Failu
         let request = ListResidentsRequest {
             page_size: PAGE,
             page_token: page_token.clone(),
+            site_id: String::new(),
         };
         let reply = residents.list_residents(request).await?.into_inner();
         let is_it = |resident: &Resident| resident.resident_id.eq_ignore_ascii_case(id);

@@ -1,0 +1,106 @@
+use clap::Subcommand;
+use jiff::Timestamp;
+use propdev_proto::access::{
+    self, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
+    consent_service_client::ConsentServiceClient,
+};
+
+use crate::{
+    connection::Session,
+    error::Failure,
+    input, moment,
+    output::{Row, or_dash},
+    pages::{Limit, Listed},
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Consent {
+    /// Note a written consent to biometrics; the same again is the same consent
+    Record {
+        /// UUID
+        #[arg(long)]
+        resident: String,
+        /// What proves it, e.g. the number of the signed form; - reads it from stdin
+        #[arg(long)]
+        reference: String,
+        /// RFC 3339
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        consented_at: Timestamp,
+    },
+    /// References are shown to operator/privacy alone
+    List {
+        /// UUID; without it, of all residents
+        #[arg(long, default_value = "", hide_default_value = true)]
+        resident: String,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// End every consent of the resident and destroy all templates; the person stays
+    Withdraw { resident_id: String },
+}
+
+impl Consent {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut consents = ConsentServiceClient::new(session.access()?);
+        match self {
+            Self::Record {
+                resident,
+                reference,
+                consented_at,
+            } => {
+                let request = RecordConsentRequest {
+                    resident_id: resident,
+                    reference: std::mem::take(&mut *input::personal(reference, "reference")?),
+                    consented_at: Some(moment::to_proto(consented_at)),
+                };
+                let reply = consents.record_consent(request).await?.into_inner();
+                session.output.one(reply.consent.as_ref())
+            }
+            Self::List { resident, limit } => {
+                let listed = limit
+                    .gather(async |page_size, page_token| {
+                        let request = ListConsentsRequest {
+                            page_size,
+                            page_token,
+                            resident_id: resident.clone(),
+                        };
+                        let reply = consents.list_consents(request).await?.into_inner();
+                        Ok((reply.consents, reply.next_page_token))
+                    })
+                    .await?;
+                session.output.list(&listed)
+            }
+            Self::Withdraw { resident_id } => {
+                let request = WithdrawConsentRequest { resident_id };
+                let reply = consents.withdraw_consent(request).await?.into_inner();
+                session.output.list(&Listed {
+                    items: reply.consents,
+                    more: false,
+                })
+            }
+        }
+    }
+}
+
+impl Row for access::Consent {
+    const MESSAGE: &'static str = "propdev.access.v1.Consent";
+    const COLUMNS: &'static [&'static str] = &[
+        "CONSENT",
+        "RESIDENT",
+        "REFERENCE",
+        "CONSENTED",
+        "WITHDRAWN",
+        "ERASED",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.consent_id.clone(),
+            self.resident_id.clone(),
+            or_dash(&self.reference),
+            moment::show(self.consented_at.as_ref()),
+            moment::show(self.withdrawn_at.as_ref()),
+            moment::show(self.erased_at.as_ref()),
+        ]
+    }
+}

@@ -1,0 +1,389 @@
+//! Many faces at once. Every line is looked at before the first face is enrolled; from then on
+//! each line stands alone.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use futures::{StreamExt, stream::FuturesUnordered};
+use propdev_proto::{
+    access::{
+        EnrolFaceRequest, Noun, ResolveExternalIdsRequest,
+        reference_service_client::ReferenceServiceClient,
+        resident_service_client::ResidentServiceClient,
+    },
+    biometric::FaceVector,
+};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde_json::json;
+use tonic::{Code, Status};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    connection::{Line, Session},
+    csv_file::{self, Column, Fault, Record},
+    error::{Failure, describe},
+    moment,
+    npy_rows::NpyRows,
+    output::table,
+    vector_file,
+};
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "resident",
+        required: true,
+    },
+    Column {
+        name: "consent_reference",
+        required: true,
+    },
+    Column {
+        name: "consented_at",
+        required: true,
+    },
+    Column {
+        name: "vector",
+        required: false,
+    },
+];
+/// Most external ids of one call.
+const IDS: usize = 1_000;
+/// What is refused for want of room is tried again, later each time.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Args)]
+pub(crate) struct EnrolFaces {
+    /// Name of the embedding model, e.g. arcface-r100
+    #[arg(long)]
+    model: String,
+    /// CSV with the columns resident (UUID or external id), consent_reference, consented_at
+    /// (RFC 3339 or a date) and, without --vectors, vector (numbers separated by spaces)
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// .npy of two dimensions in float32 or float64: a row for each line of the manifest
+    #[arg(long, value_name = "FILE")]
+    vectors: Option<PathBuf>,
+    /// Whose external ids the manifest has
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    system: String,
+    /// Faces that are enrolled at the same time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+}
+
+/// A line that has passed every look.
+struct Face<'r> {
+    record: &'r Record,
+    /// Which row of the vectors' file.
+    row: usize,
+    resident: Uuid,
+    template: Uuid,
+    consented_at: prost_types::Timestamp,
+}
+
+enum Vectors {
+    Manifest,
+    File(NpyRows),
+}
+
+impl Vectors {
+    fn of(&mut self, record: &Record, row: usize) -> Result<Result<Values, String>, Failure> {
+        match self {
+            Self::Manifest => Ok(parse_vector(record.text("vector"))),
+            Self::File(rows) => rows.read(row),
+        }
+    }
+}
+
+type Values = Zeroizing<Vec<u8>>;
+
+impl EnrolFaces {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let bytes = csv_file::read(&self.manifest)?;
+        let parsed = csv_file::parse(&bytes, COLUMNS);
+        drop(bytes);
+        let mut faults = parsed.faults;
+        let mut vectors = match &self.vectors {
+            Some(path) => Vectors::File(NpyRows::open(path)?),
+            None => Vectors::Manifest,
+        };
+        if let Vectors::File(rows) = &vectors
+            && faults.is_empty()
+            && rows.rows() != parsed.good.len()
+        {
+            return Err(Failure::Usage(format!(
+                "the manifest has {} lines, and there are {} vectors",
+                parsed.good.len(),
+                rows.rows()
+            )));
+        }
+        let residents = self.resolve(session, &parsed.good).await?;
+        // Rows of the vectors' file are counted by lines: with lines missing nobody knows which.
+        let aligned = faults.is_empty();
+        let mut faces = Vec::with_capacity(parsed.good.len());
+        let mut ordinals: HashMap<Uuid, u32> = HashMap::new();
+        for (row, record) in parsed.good.iter().enumerate() {
+            if aligned && let Err(detail) = vectors.of(record, row)? {
+                faults.push(Fault::new(record.line, "vector", detail));
+            }
+            let resident = residents.get(record.text("resident")).copied();
+            let face = face(record, row, resident, &mut ordinals, &mut faults);
+            faces.extend(face);
+        }
+        if !faults.is_empty() {
+            return show(session, 0, &faults);
+        }
+        if faces.is_empty() {
+            return Err(Failure::Usage("the manifest holds no line".into()));
+        }
+        let faults = self.enrol(session, &faces, &mut vectors).await?;
+        show(session, faces.len() - faults.len(), &faults)
+    }
+
+    /// Residents by how the manifest names them.
+    async fn resolve(
+        &self,
+        session: &Session,
+        records: &[Record],
+    ) -> Result<HashMap<String, Uuid>, Failure> {
+        let texts: BTreeSet<&str> = records.iter().map(|one| one.text("resident")).collect();
+        let mut found = HashMap::new();
+        let mut external = Vec::new();
+        for text in texts {
+            match Uuid::try_parse(text) {
+                Ok(id) => {
+                    found.insert(text.to_owned(), id);
+                }
+                Err(_) if text.is_empty() || self.system.is_empty() => {}
+                Err(_) => external.push(text.to_owned()),
+            }
+        }
+        let mut references = ReferenceServiceClient::new(session.access()?);
+        for some in external.chunks(IDS) {
+            let request = ResolveExternalIdsRequest {
+                noun: Noun::Resident.into(),
+                system: self.system.clone(),
+                external_ids: some.to_vec(),
+            };
+            let reply = references.resolve_external_ids(request).await?.into_inner();
+            for (text, id) in some.iter().zip(&reply.object_ids) {
+                if let Ok(id) = Uuid::try_parse(id) {
+                    found.insert(text.clone(), id);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn enrol(
+        &self,
+        session: &Session,
+        faces: &[Face<'_>],
+        vectors: &mut Vectors,
+    ) -> Result<Vec<Fault>, Failure> {
+        let residents = ResidentServiceClient::new(session.access()?);
+        let mut running = FuturesUnordered::new();
+        let mut faults = Vec::new();
+        for face in faces {
+            match vectors.of(face.record, face.row)? {
+                Ok(values) => {
+                    let request = self.request(face, values);
+                    running.push(enrol_one(residents.clone(), face.record.line, request));
+                }
+                Err(detail) => faults.push(Fault::new(face.record.line, "vector", detail)),
+            }
+            if running.len() >= usize::from(self.concurrency)
+                && let Some(done) = running.next().await
+            {
+                faults.extend(done?);
+            }
+        }
+        while let Some(done) = running.next().await {
+            faults.extend(done?);
+        }
+        faults.sort_by_key(|fault| fault.line);
+        Ok(faults)
+    }
+
+    fn request(&self, face: &Face<'_>, mut values: Values) -> EnrolFaceRequest {
+        EnrolFaceRequest {
+            resident_id: face.resident.to_string(),
+            face: Some(FaceVector {
+                model: self.model.clone(),
+                values: std::mem::take(&mut *values),
+            }),
+            consent_reference: face.record.text("consent_reference").to_owned(),
+            consented_at: Some(face.consented_at),
+            template_id: face.template.to_string(),
+        }
+    }
+}
+
+fn face<'r>(
+    record: &'r Record,
+    row: usize,
+    resident: Option<Uuid>,
+    ordinals: &mut HashMap<Uuid, u32>,
+    faults: &mut Vec<Fault>,
+) -> Option<Face<'r>> {
+    let mut fault = |column, detail: String| faults.push(Fault::new(record.line, column, detail));
+    if resident.is_none() {
+        fault("resident", "names nobody who is registered".into());
+    }
+    let reference = record.text("consent_reference").chars().count();
+    if !(1..=200).contains(&reference) {
+        fault("consent_reference", "must be 1 to 200 characters".into());
+    }
+    let consented_at = match moment::parse_begin(record.text("consented_at")) {
+        Ok(time) => Some(moment::to_proto(time)),
+        Err(detail) => {
+            fault("consented_at", format!("is {detail}"));
+            None
+        }
+    };
+    let (resident, consented_at) = (resident?, consented_at?);
+    let ordinal = ordinals.entry(resident).or_default();
+    *ordinal += 1;
+    Some(Face {
+        record,
+        row,
+        resident,
+        template: template(resident, *ordinal),
+        consented_at,
+    })
+}
+
+/// UUIDv5: the same line of the same file again replaces what it had enrolled.
+fn template(resident: Uuid, ordinal: u32) -> Uuid {
+    let mut name = resident.as_bytes().to_vec();
+    name.extend_from_slice(ordinal.to_string().as_bytes());
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &name);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_ref()[..16]);
+    uuid::Builder::from_sha1_bytes(bytes).into_uuid()
+}
+
+fn parse_vector(text: &str) -> Result<Values, String> {
+    let mut values = Zeroizing::new(Vec::new());
+    for (position, number) in text.split_ascii_whitespace().enumerate() {
+        let number: f32 = number
+            .parse()
+            .map_err(|_| format!("component {position} is no number"))?;
+        values.push(number);
+    }
+    vector_file::to_bytes(&values)
+}
+
+/// A fault of the line; an error is one of every line.
+async fn enrol_one(
+    mut residents: ResidentServiceClient<Line>,
+    line: u32,
+    request: EnrolFaceRequest,
+) -> Result<Option<Fault>, Status> {
+    let mut pause = FIRST_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let Err(status) = residents.enrol_face(request.clone()).await else {
+            return Ok(None);
+        };
+        match status.code() {
+            Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => {
+                return Err(status);
+            }
+            Code::ResourceExhausted if attempt < ATTEMPTS => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                attempt += 1;
+            }
+            _ => return Ok(Some(Fault::new(line, "", describe(&status)))),
+        }
+    }
+}
+
+fn show(session: &Session, enrolled: usize, faults: &[Fault]) -> Result<(), Failure> {
+    session.output.print(
+        || {
+            let faults = faults.iter().map(
+                |fault| json!({ "line": fault.line, "field": fault.field, "detail": fault.detail }),
+            );
+            Ok(json!({ "enrolled": enrolled, "faults": faults.collect::<Vec<_>>() }))
+        },
+        || {
+            if faults.is_empty() {
+                return format!("{enrolled} faces enrolled");
+            }
+            let rows = faults.iter().map(|fault| {
+                let column = crate::output::or_dash(&fault.field);
+                vec![fault.line.to_string(), column, fault.detail.clone()]
+            });
+            table(&["LINE", "COLUMN", "WHAT IS WRONG"], rows)
+        },
+    )?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let lines: BTreeSet<u32> = faults.iter().map(|fault| fault.line).collect();
+    Err(Failure::Outcome {
+        message: format!(
+            "{} lines failed; {enrolled} faces were enrolled",
+            lines.len()
+        ),
+        exit_code: Failure::REFUSED,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_numbers_between_spaces() {
+        let read = parse_vector(" 0.5 -1  2e-3 ").expect("a vector");
+        let floats: Vec<f32> = read
+            .chunks_exact(4)
+            .map(|four| f32::from_le_bytes(four.try_into().expect("four")))
+            .collect();
+        assert_eq!(floats, [0.5, -1.0, 0.002]);
+        for (text, word) in [
+            ("", "empty"),
+            ("1 marked", "component 1"),
+            ("NaN 1", "component 0"),
+            ("0 0", "zeros"),
+        ] {
+            let fault = parse_vector(text).expect_err(word);
+            assert!(fault.contains(word), "{fault}");
+            assert!(!fault.contains("marked"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_named_by_its_resident_and_place() {
+        let (anna, boris) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(template(anna, 1), template(anna, 1));
+        assert_ne!(template(anna, 1), template(anna, 2));
+        assert_ne!(template(anna, 1), template(boris, 1));
+        assert_eq!(template(anna, 1).get_version_num(), 5);
+    }
+
+    #[test]
+    fn every_fault_of_a_line_is_told() {
+        let text = "resident,consent_reference,consented_at\nx,,soon\n";
+        let parsed = csv_file::parse(text.as_bytes(), COLUMNS);
+        let mut faults = Vec::new();
+        let none = face(&parsed.good[0], 0, None, &mut HashMap::new(), &mut faults);
+        assert!(none.is_none());
+        let columns: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(columns, ["resident", "consent_reference", "consented_at"]);
+    }
+}
