@@ -19,6 +19,7 @@ use crate::{
     Config, SERVICE,
     domain::{
         device::DeviceKind,
+        etag::Version,
         event::{CredentialKind, HoldingKind},
         plate::Plate,
     },
@@ -98,6 +99,8 @@ async fn add(
 struct Rows {
     residents: Vec<entity::resident::ActiveModel>,
     sites: Vec<entity::resident_site::ActiveModel>,
+    households: Vec<entity::household::ActiveModel>,
+    members: Vec<entity::household_member::ActiveModel>,
     holdings: Vec<entity::holding::ActiveModel>,
     grants: Vec<entity::grant::ActiveModel>,
     subscriptions: Vec<entity::subscription::ActiveModel>,
@@ -122,6 +125,10 @@ impl Rows {
             name_sealed: Set(key.seal(b"Resident Example", &context(resident::NAME, id))?),
             suspended: Set(false),
             erasing: Set(false),
+            host_household_id: Set(None),
+            guest_until: Set(None),
+            galleries_pending: Set(false),
+            version: Set(Version::FIRST.0),
             created_at: Set(to_micros(now)),
         });
         self.sites.push(entity::resident_site::ActiveModel {
@@ -139,19 +146,38 @@ impl Rows {
         }
         self.grants.push(entity::grant::ActiveModel {
             id: Set(Uuid::now_v7()),
-            resident_id: Set(id),
-            device_uid: Set(device.uid),
+            resident_id: Set(Some(id)),
+            household_id: Set(None),
+            device_uid: Set(Some(device.uid)),
+            group_id: Set(None),
             windows: Set("[]".into()),
             ends_at: Set(None),
+            version: Set(Version::FIRST.0),
             created_at: Set(to_micros(now)),
+        });
+        let household = Uuid::now_v7();
+        self.households.push(entity::household::ActiveModel {
+            id: Set(household),
+            site_id: Set(device.site_id),
+            building_id: Set(None),
+            unit: Set(String::new()),
+            version: Set(Version::FIRST.0),
+            created_at: Set(to_micros(now)),
+        });
+        self.members.push(entity::household_member::ActiveModel {
+            household_id: Set(household),
+            resident_id: Set(id),
         });
         for kind in [DeviceKind::Door, DeviceKind::Barrier] {
             self.subscriptions.push(entity::subscription::ActiveModel {
-                resident_id: Set(id),
+                household_id: Set(household),
                 site_id: Set(device.site_id),
                 kind: Set(kind.code()),
                 paid_until: Set(to_micros(now + PAID_FOR)),
                 grace_days: Set(3),
+                suspended: Set(false),
+                as_of: Set(to_micros(now)),
+                version: Set(Version::FIRST.0),
             });
         }
         Ok(())
@@ -176,6 +202,7 @@ impl Rows {
             sealed: Set(key.seal(sought.bytes(), &context(holding::VALUE, id))?),
             held_from: Set(to_micros(now - HELD_SINCE)),
             held_to: Set(None),
+            version: Set(Version::FIRST.0),
         });
         Ok(())
     }
@@ -186,6 +213,12 @@ async fn insert(txn: &DatabaseTransaction, rows: Rows) -> Result<(), Error> {
         .exec_without_returning(txn)
         .await?;
     entity::resident_site::Entity::insert_many(rows.sites)
+        .exec_without_returning(txn)
+        .await?;
+    entity::household::Entity::insert_many(rows.households)
+        .exec_without_returning(txn)
+        .await?;
+    entity::household_member::Entity::insert_many(rows.members)
         .exec_without_returning(txn)
         .await?;
     entity::holding::Entity::insert_many(rows.holdings)
@@ -204,7 +237,7 @@ async fn insert(txn: &DatabaseTransaction, rows: Rows) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::{
-        domain::{device::Device, passage::Passage},
+        domain::{device::Device, external_id::ExternalIds, passage::Passage},
         store::testing,
     };
 
@@ -215,7 +248,8 @@ mod tests {
             uid: Uuid::now_v7(),
             partner: store.partner().await,
             id: "barrier-1".into(),
-            site: Uuid::now_v7(),
+            site: store.site().await,
+            entrance: None,
             kind: DeviceKind::Barrier,
             name: "barrier".into(),
             time_zone: "Europe/Moscow".into(),
@@ -224,8 +258,12 @@ mod tests {
                 lockdown: false,
                 free: false,
             },
+            version: Version::FIRST,
         };
-        let inserted = store.store.insert_device(device.clone(), 0, testing::act());
+        let none = ExternalIds::default();
+        let inserted = store
+            .store
+            .insert_device(device.clone(), &none, 0, testing::act());
         inserted.await.expect("a device");
         let place = Place {
             partner: device.partner,
@@ -257,13 +295,15 @@ mod tests {
         assert_eq!(held[0][0].resident, holders[0]);
         let key = store.store.resident_key(holders[0]).await.expect("read");
         assert!(key.is_some());
-        let grants = store.store.grants_on(holders[0], device.uid).await;
+        let holder = store.store.resident(holders[0]).await.expect("read");
+        let holder = holder.expect("a resident");
+        let grants = store.store.grants_on(&holder, device.uid).await;
         assert_eq!(grants.expect("read").len(), 1);
         let paid = store
             .store
-            .subscription(holders[0], device.site, DeviceKind::Barrier)
+            .subscriptions_of(&holder, device.site, DeviceKind::Barrier)
             .await
             .expect("read");
-        assert!(paid.is_some_and(|paid| paid.paid_until > testing::now()));
+        assert!(paid.iter().any(|paid| paid.paid_until > testing::now()));
     }
 }

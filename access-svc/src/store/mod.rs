@@ -50,7 +50,7 @@ pub(crate) use grant::{GrantChange, GrantFilter, StoredGrant};
 pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
 pub(crate) use holding::{Holding, HoldingChange, NewHolding};
 pub(crate) use household::{Household, HouseholdChange, Membership};
-pub(crate) use import::{DeviceAt, NewObjects, NewPerson, NewRight, NewState, Used};
+pub(crate) use import::{DeviceAt, ImportedPerson, NewObjects, NewRight, NewState, Used};
 pub(crate) use log::{
     Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
 };

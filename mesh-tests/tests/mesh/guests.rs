@@ -275,7 +275,8 @@ async fn a_guest_is_refused_as_a_whole(mesh: Mesh) {
     let refused = invite(&clerk, homeless).await.expect_err("refused");
     assert_eq!(reason(&refused), "HOUSEHOLD_NOT_FOUND");
     assert_eq!(by_plate(&mesh).await, unknown());
-    let listed = clerk.guests().list_guests(ListGuestsRequest::default());
+    let mut guests = clerk.guests();
+    let listed = guests.list_guests(ListGuestsRequest::default());
     let listed = listed.await.expect("listed").into_inner().guests;
     assert!(listed.is_empty());
     // By face alone, and without a name.

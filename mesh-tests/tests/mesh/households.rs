@@ -145,7 +145,8 @@ async fn a_member_is_recognised_at_the_households_site(mesh: Mesh) {
 
     let home = household(&operator(&mesh, "operator"), there).await;
     for _ in 0..2 {
-        let added = privacy.households().add_member(membership(&home, &person));
+        let mut households = privacy.households();
+        let added = households.add_member(membership(&home, &person));
         added.await.expect("added");
     }
     assert_eq!((status(&partner).await, status(&other).await), (200, 200));
@@ -155,12 +156,12 @@ async fn a_member_is_recognised_at_the_households_site(mesh: Mesh) {
     };
     let members = viewer.households().list_members(request).await;
     let members = members.expect("members").into_inner().resident_ids;
-    assert_eq!(members, [person.resident_id.clone()]);
+    assert_eq!(members, std::slice::from_ref(&person.resident_id));
 
     // The household's site stays, whatever is taken away.
     let moved = put_sites(&privacy, &person, &[]).await.expect("moved");
-    assert_eq!(moved.site_ids, [there.clone()]);
-    assert_eq!(moved.household_ids, [home.household_id.clone()]);
+    assert_eq!(moved.site_ids, std::slice::from_ref(&there));
+    assert_eq!(moved.household_ids, std::slice::from_ref(&home.household_id));
     assert_eq!((status(&partner).await, status(&other).await), (400, 200));
 
     let in_use = DeleteHouseholdRequest {
@@ -291,12 +292,13 @@ async fn a_resident_is_kept_as_it_was_read(mesh: Mesh) {
         }),
         update_mask: None,
     };
-    let updated = privacy.residents().update_resident(change("Nina Other"));
+    let mut residents = privacy.residents();
+    let updated = residents.update_resident(change("Nina Other"));
     let updated = updated.await.expect("updated").into_inner();
     let updated = updated.resident.expect("a resident");
     assert_eq!(updated.name, "Nina Other");
-    assert_eq!(updated.site_ids, [mesh.estate.other_site_id.clone()]);
-    let outdated = privacy.residents().update_resident(change("Nina Third"));
+    assert_eq!(updated.site_ids, std::slice::from_ref(&mesh.estate.other_site_id));
+    let outdated = residents.update_resident(change("Nina Third"));
     assert_eq!(
         reason(&outdated.await.expect_err("outdated")),
         "ETAG_MISMATCH"

@@ -247,7 +247,8 @@ async fn import_sites(mesh: &Mesh, names: Vec<String>) -> Result<ImportResponse,
             rows: rows.to_vec(),
         })
         .collect();
-    let reply = operator.imports().import(futures::stream::iter(requests));
+    let mut imports = operator.imports();
+    let reply = imports.import(futures::stream::iter(requests));
     reply.await.map(tonic::Response::into_inner)
 }
 

@@ -131,6 +131,7 @@ async fn what_may_have_been_two_is_not_suggested(mesh: Mesh) {
             number: "A124BC77".into(),
             country: String::new(),
         }),
+        ..AddVehicleRequest::default()
     };
     let added = operator.holdings().add_vehicle(vehicle).await;
     added.expect("a vehicle");

@@ -14,7 +14,10 @@ use crate::house::{House, propctl, text};
 
 /// Refuses rows of a name, and remembers what was asked.
 #[derive(Clone, Default)]
-struct Imports(Arc<Mutex<Vec<(bool, Vec<u32>)>>>);
+struct Imports(Arc<Mutex<Vec<Asked>>>);
+
+/// Whether it was to be looked at alone, and which lines.
+type Asked = (bool, Vec<u32>);
 
 #[tonic::async_trait]
 impl ImportService for Imports {

@@ -21,7 +21,7 @@ use crate::{
         syntax::{check_name, is_partner_id},
     },
     error::{Error, Noun},
-    store::{NewPerson, ObjectId, Owner, ResidentKey, Sought, Used},
+    store::{ImportedPerson, ObjectId, Owner, ResidentKey, Sought, Used},
 };
 
 /// Most sites of a resident.
@@ -123,7 +123,7 @@ impl App {
             if checked.is_none() {
                 continue;
             }
-            let person = NewPerson {
+            let person = ImportedPerson {
                 id: Uuid::now_v7(),
                 audit_pseudonym: Uuid::new_v4(),
                 name,

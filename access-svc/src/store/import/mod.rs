@@ -60,7 +60,7 @@ pub(crate) struct NewRight {
     pub(crate) ends_at: Option<Timestamp>,
 }
 
-pub(crate) struct NewPerson {
+pub(crate) struct ImportedPerson {
     pub(crate) id: Uuid,
     pub(crate) audit_pseudonym: Uuid,
     pub(crate) name: Zeroizing<String>,
@@ -250,7 +250,7 @@ impl Store {
     pub(crate) fn resident_of(
         &self,
         new: &mut NewObjects,
-        person: NewPerson,
+        person: ImportedPerson,
         now: i64,
     ) -> Result<ResidentKey, Error> {
         let id = person.id;

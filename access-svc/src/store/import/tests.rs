@@ -77,7 +77,7 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
     let place = place().await;
     let (site, partner) = (site(&place).await, place.partner().await);
     let mut new = NewObjects::default();
-    let person = NewPerson {
+    let person = ImportedPerson {
         id: Uuid::now_v7(),
         audit_pseudonym: Uuid::new_v4(),
         name: Zeroizing::new("Vera Example".into()),
