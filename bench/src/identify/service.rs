@@ -40,9 +40,13 @@ pub(crate) async fn start(folder: &Path, size: usize) -> Result<Vec<(String, Val
         }
         bytes
     };
-    let faces = (0..size).map(|_| Face {
-        subject: Uuid::new_v4(),
-        template: Uuid::new_v4(),
+    // Random, and in their order: a store that is filled out of order writes
+    // most of its pages many times.
+    let apart = u128::MAX / size.max(1) as u128;
+    let id = |at: usize| Uuid::from_u128(at as u128 * apart + Uuid::new_v4().as_u128() % apart);
+    let faces = (0..size).map(|at| Face {
+        subject: id(at),
+        template: id(at),
         vector: vector(),
     });
     bulk::fill(&config, Uuid::new_v4(), faces)

@@ -160,7 +160,7 @@ async fn a_member_is_recognised_at_the_households_site(mesh: Mesh) {
 
     // The household's site stays, whatever is taken away.
     let moved = put_sites(&privacy, &person, &[]).await.expect("moved");
-    assert_eq!(moved.site_ids, std::slice::from_ref(&there));
+    assert_eq!(moved.site_ids, std::slice::from_ref(there));
     assert_eq!(moved.household_ids, std::slice::from_ref(&home.household_id));
     assert_eq!((status(&partner).await, status(&other).await), (400, 200));
 
