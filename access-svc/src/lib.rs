@@ -118,6 +118,7 @@ pub async fn run(
     let app = app::App::new(app::Parts {
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
+        recorder: app::recorder(store.clone(), environment.clock.clone()),
         feeds: app::Feeds::new(shutdown.clone()),
         log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,

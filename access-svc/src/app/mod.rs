@@ -14,6 +14,7 @@ mod opening;
 mod partner;
 mod passage;
 mod probes;
+mod recording;
 mod reference;
 mod registry;
 mod resident;
@@ -42,6 +43,7 @@ use mesh::{
 use moka::sync::Cache;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use probes::{Probes, probes};
+pub(crate) use recording::{Recorder, recorder};
 pub(crate) use reference::By;
 pub(crate) use resident::NewResident;
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     /// Pseudonyms that are surely in the store.
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
+    pub(crate) recorder: Recorder,
     pub(crate) feeds: Feeds,
     pub(crate) log: Log,
 }

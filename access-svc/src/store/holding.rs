@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use audit_log::Entry;
 use futures::FutureExt;
@@ -142,45 +142,44 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.resident_id).collect())
     }
 
-    /// Who held each of these at any time, in their order; among the sites
-    /// given.
+    /// Who held each of these at any time, in their order; each among its sites.
     pub(crate) async fn credential_holdings(
         &self,
-        sought: &[Sought],
-        sites: &[Uuid],
+        sought: &[(Sought, &[Uuid])],
     ) -> Result<Vec<Vec<Holding>>, Error> {
-        let mut found = self.holdings_of(sought, sites).await?;
+        let mut found = self.holdings_of(sought).await?;
         if found.iter().any(Vec::is_empty) && self.learns_epoch().await? {
-            found = self.holdings_of(sought, sites).await?;
+            found = self.holdings_of(sought).await?;
         }
         Ok(found)
     }
 
-    async fn holdings_of(
-        &self,
-        sought: &[Sought],
-        sites: &[Uuid],
-    ) -> Result<Vec<Vec<Holding>>, Error> {
+    async fn holdings_of(&self, sought: &[(Sought, &[Uuid])]) -> Result<Vec<Vec<Holding>>, Error> {
         use entity::holding::Column;
         let hashes: Vec<Vec<Vec<u8>>> = sought
             .iter()
-            .map(|sought| sought.hashes(&self.keyring))
+            .map(|(sought, _)| sought.hashes(&self.keyring))
             .collect();
+        let all: HashSet<&Vec<u8>> = hashes.iter().flatten().collect();
         let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.is_in(hashes.iter().flatten().cloned()))
-            .filter(Column::SiteId.is_in(sites.iter().copied()))
+            .filter(Column::Lookup.is_in(all.into_iter().cloned()))
             .all(&self.db.read)
             .await?;
-        let mut found: HashMap<Vec<u8>, Vec<Holding>> = HashMap::new();
+        let mut found: HashMap<Vec<u8>, Vec<(Uuid, Holding)>> = HashMap::new();
         for row in rows {
-            let lookup = row.lookup.clone();
-            found.entry(lookup).or_default().push(row.into());
+            // A vehicle has no site, and is not sought here.
+            if let Some(site) = row.site_id {
+                let lookup = row.lookup.clone();
+                found.entry(lookup).or_default().push((site, row.into()));
+            }
         }
-        let of = |hashes: &Vec<Vec<u8>>| -> Vec<Holding> {
-            let all = hashes.iter().filter_map(|hash| found.get(hash));
-            all.flatten().cloned().collect()
+        let sites = sought.iter().map(|(_, sites)| *sites);
+        let of = |(hashes, sites): (&Vec<Vec<u8>>, &[Uuid])| -> Vec<Holding> {
+            let all = hashes.iter().filter_map(|hash| found.get(hash)).flatten();
+            let here = all.filter(|(site, _)| sites.contains(site));
+            here.map(|(_, holding)| holding.clone()).collect()
         };
-        Ok(hashes.iter().map(of).collect())
+        Ok(hashes.iter().zip(sites).map(of).collect())
     }
 
     /// Whether another replica hashes under an epoch that this one had yet to

@@ -25,13 +25,14 @@ mod testing;
 pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use custody::Records;
 pub(crate) use erasure::Whom;
+pub(crate) use event::NewEvent;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::StoredGrant;
 pub(crate) use holding::{Holding, NewHolding};
 pub(crate) use log::{
-    Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
+    Batch, Checkpoint, ENTRY_KEY, EntryFilter, MonthKey, NewEntry, Place, Sealer, StoredEntry,
 };
 pub(crate) use lookup::Sought;
 use mesh::{
@@ -65,6 +66,9 @@ pub(crate) struct Store {
     keys: NamedKeys,
     months: log::Months,
 }
+
+/// Rows that go into one statement: SQLite takes 32,766 parameters in one.
+const ROWS: usize = 2_000;
 
 /// A page of a list, by id.
 #[derive(Clone, Copy)]

@@ -173,6 +173,27 @@ impl Store {
             .collect()
     }
 
+    /// Of those that there are and that are not being erased, by id.
+    pub(crate) async fn residents_with_keys(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, (Resident, ResidentKey)>, Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = entity::resident::Entity::find()
+            .filter(entity::resident::Column::Id.is_in(ids))
+            .filter(entity::resident::Column::Erasing.eq(false))
+            .all(&self.db.read)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+                Ok((row.id, (Resident::from(row), ResidentKey(key))))
+            })
+            .collect()
+    }
+
     pub(crate) async fn resident_sites(&self, id: Uuid) -> Result<Vec<Uuid>, Error> {
         let rows = entity::resident_site::Entity::find()
             .filter(entity::resident_site::Column::ResidentId.eq(id))

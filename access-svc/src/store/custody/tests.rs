@@ -26,8 +26,11 @@ impl Place {
     }
 
     async fn key_holders(&self, partner: Uuid, site: Uuid) -> Vec<Uuid> {
-        let sought = [Sought::credential(partner, CredentialKind::Key, "key-1")];
-        let found = self.store.credential_holdings(&sought, &[site]).await;
+        let sought = Sought::credential(partner, CredentialKind::Key, "key-1");
+        let found = self
+            .store
+            .credential_holdings(&[(sought, [site].as_slice())])
+            .await;
         let found = found.expect("asked").remove(0);
         found.into_iter().map(|holding| holding.resident).collect()
     }
