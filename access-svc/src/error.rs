@@ -68,8 +68,8 @@ pub enum Error {
     UnexpectedAnswer { service: &'static str, code: Code },
     #[error("the probe could not be judged")]
     NotJudged,
-    #[error("the events could not be recorded")]
-    NotRecorded,
+    #[error("the work was given up")]
+    GivenUp,
     #[error("the rights have ended, and the rest of the erasure follows by itself")]
     ErasureUnfinished(Uuid),
     #[error("the store is empty, or being filled from a backup")]
@@ -202,7 +202,7 @@ impl From<Error> for Status {
             Error::Custody(error) => return error.into(),
             Error::Dependency(_)
             | Error::NotJudged
-            | Error::NotRecorded
+            | Error::GivenUp
             | Error::Overtaken
             | Error::NamedKey(_)
             | Error::Database(_)

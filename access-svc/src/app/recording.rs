@@ -3,11 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    slice,
     sync::Arc,
 };
 
-use futures::{FutureExt, future::join_all};
+use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::{Clock, gather::Gatherer};
 use uuid::Uuid;
@@ -18,7 +17,9 @@ use crate::{
         event::{CredentialKind, CredentialOpening, Event},
     },
     error::Error,
-    store::{Holding, MonthKey, NewEvent, Resident, ResidentKey, Sealer, Sought, Store},
+    store::{
+        Holding, MonthKey, NewEvent, Resident, ResidentKey, Sealer, Sought, Store, each_for_itself,
+    },
 };
 
 /// While one group is written down, the next asks its questions.
@@ -69,7 +70,11 @@ pub(crate) fn recorder(store: Store, clock: Arc<dyn Clock>) -> Recorder {
     let size = |call: &Call| call.events.len() * EVENT;
     let work = move |calls: Vec<Call>| {
         let (store, now) = (store.clone(), clock.now());
-        async move { record_each(&store, &calls, now).await }.boxed()
+        let all = move |calls: Vec<Arc<Call>>| {
+            let store = store.clone();
+            async move { record(&store, &calls, now).await }
+        };
+        each_for_itself(calls, all).boxed()
     };
     Recorder(Gatherer::start_sized(GROUPS, TOGETHER, size, work))
 }
@@ -77,32 +82,16 @@ pub(crate) fn recorder(store: Store, clock: Arc<dyn Clock>) -> Recorder {
 impl Recorder {
     pub(super) async fn record(&self, call: Call) -> Result<Recorded, Error> {
         let recorded = self.0.submit(call).await;
-        recorded.unwrap_or(Err(Error::NotRecorded))
-    }
-}
-
-async fn record_each(
-    store: &Store,
-    calls: &[Call],
-    now: Timestamp,
-) -> Vec<Result<Recorded, Error>> {
-    match record(store, calls, now).await {
-        Ok(recorded) => recorded.into_iter().map(Ok).collect(),
-        Err(error) if calls.len() < 2 => vec![Err(error)],
-        // What is wrong with one call is no fault of the others.
-        Err(error) => {
-            tracing::warn!(%error, calls = calls.len(), "calls are recorded one by one");
-            let alone = calls.iter().map(|call| async move {
-                let mut recorded = record(store, slice::from_ref(call), now).await?;
-                recorded.pop().ok_or(Error::NotRecorded)
-            });
-            join_all(alone).await
-        }
+        recorded.unwrap_or(Err(Error::GivenUp))
     }
 }
 
 /// All of these calls, or none.
-async fn record(store: &Store, calls: &[Call], now: Timestamp) -> Result<Vec<Recorded>, Error> {
+async fn record(
+    store: &Store,
+    calls: &[Arc<Call>],
+    now: Timestamp,
+) -> Result<Vec<Recorded>, Error> {
     let devices = store.devices_by_id(devices_named(calls)).await?;
     let sought: Vec<(Sought, &[Uuid])> = calls
         .iter()
@@ -143,7 +132,7 @@ async fn record(store: &Store, calls: &[Call], now: Timestamp) -> Result<Vec<Rec
 }
 
 /// By their partners' ids.
-fn devices_named(calls: &[Call]) -> HashSet<(Uuid, String)> {
+fn devices_named(calls: &[Arc<Call>]) -> HashSet<(Uuid, String)> {
     let mut named = HashSet::new();
     for call in calls {
         let ids = call.events.iter().filter_map(|e| e.device_id.clone());

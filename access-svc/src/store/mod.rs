@@ -21,6 +21,7 @@ mod site;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod together;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use custody::Records;
@@ -44,6 +45,7 @@ pub(crate) use opening::{Commit, Committed, Idempotency};
 pub(crate) use resident::{Resident, ResidentKey};
 pub(crate) use site::Site;
 pub(crate) use subscription::StoredSubscription;
+pub(crate) use together::each_for_itself;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -65,6 +67,8 @@ pub(crate) struct Store {
     keyring: Keyring,
     keys: NamedKeys,
     months: log::Months,
+    commits: opening::Commits,
+    outcomes: opening::Outcomes,
 }
 
 /// Rows that go into one statement: SQLite takes 32,766 parameters in one.
@@ -80,6 +84,8 @@ pub(crate) struct Page {
 impl Store {
     pub(crate) fn new(db: Db, keyring: Keyring, keys: NamedKeys) -> Self {
         Self {
+            commits: opening::commits(db.clone()),
+            outcomes: opening::outcomes(db.clone()),
             db,
             keyring,
             keys,

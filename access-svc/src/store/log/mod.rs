@@ -36,6 +36,7 @@ pub(crate) const ENTRY_KEY: &str = "audit-entry";
 const LINK: &str = "audit link";
 
 /// An entry ready to be stored.
+#[derive(Clone)]
 pub(crate) struct NewEntry {
     row: audit_entry::Model,
 }
