@@ -6,13 +6,15 @@ use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
     sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Page, ResidentKey, Sought, Store, context, entity, log, resident::check_present};
+use super::{
+    Page, Resident, ResidentKey, Sought, Store, context, entity, log, resident::check_present,
+};
 use crate::{
     domain::{
         event::{CredentialKind, HoldingKind},
@@ -112,34 +114,54 @@ impl Store {
             .await
     }
 
-    /// Residents who hold this vehicle now, the longest holder first.
-    pub(crate) async fn vehicle_holders(
+    /// The resident of these sites who holds this vehicle now, and has held it
+    /// longest.
+    pub(crate) async fn vehicle_holder(
         &self,
         plate: &Plate,
+        sites: &[Uuid],
         now: Timestamp,
-    ) -> Result<Vec<Uuid>, Error> {
+    ) -> Result<Option<Resident>, Error> {
         let sought = Sought::plate(plate);
-        let mut holders = self.holders_now(&sought, now).await?;
-        if holders.is_empty() && self.learns_epoch().await? {
-            holders = self.holders_now(&sought, now).await?;
+        let mut holder = self.holder_now(&sought, sites, now).await?;
+        if holder.is_none() && self.learns_epoch().await? {
+            holder = self.holder_now(&sought, sites, now).await?;
         }
-        Ok(holders)
+        Ok(holder)
     }
 
-    async fn holders_now(&self, sought: &Sought, now: Timestamp) -> Result<Vec<Uuid>, Error> {
-        use entity::holding::Column;
-        let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.is_in(sought.hashes(&self.keyring)))
-            .filter(Column::HeldFrom.lte(to_micros(now)))
+    async fn holder_now(
+        &self,
+        sought: &Sought,
+        sites: &[Uuid],
+        now: Timestamp,
+    ) -> Result<Option<Resident>, Error> {
+        use entity::{holding, resident, resident_site};
+        let holds: RelationDef = resident::Entity::belongs_to(holding::Entity)
+            .from(resident::Column::Id)
+            .to(holding::Column::ResidentId)
+            .into();
+        let lives: RelationDef = resident::Entity::belongs_to(resident_site::Entity)
+            .from(resident::Column::Id)
+            .to(resident_site::Column::ResidentId)
+            .into();
+        let row = resident::Entity::find()
+            .join(JoinType::InnerJoin, holds)
+            .join(JoinType::InnerJoin, lives)
+            .filter(holding::Column::Lookup.is_in(sought.hashes(&self.keyring)))
+            .filter(holding::Column::HeldFrom.lte(to_micros(now)))
             .filter(
-                Column::HeldTo
+                holding::Column::HeldTo
                     .is_null()
-                    .or(Column::HeldTo.gt(to_micros(now))),
+                    .or(holding::Column::HeldTo.gt(to_micros(now))),
             )
-            .order_by_asc(Column::HeldFrom)
-            .all(&self.db.read)
+            .filter(resident_site::Column::SiteId.is_in(sites.iter().copied()))
+            .filter(resident::Column::Erasing.eq(false))
+            .order_by_asc(holding::Column::HeldFrom)
+            .order_by_asc(holding::Column::Id)
+            .one(&self.db.read)
             .await?;
-        Ok(rows.into_iter().map(|row| row.resident_id).collect())
+        Ok(row.as_ref().map(Resident::from))
     }
 
     /// Who held each of these at any time, in their order; each among its sites.
@@ -249,3 +271,6 @@ impl Store {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests;

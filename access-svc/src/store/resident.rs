@@ -133,15 +133,6 @@ impl Store {
         Ok(row.as_ref().map(Resident::from))
     }
 
-    pub(crate) async fn residents(&self, ids: Vec<Uuid>) -> Result<Vec<Resident>, Error> {
-        let rows = entity::resident::Entity::find()
-            .filter(entity::resident::Column::Id.is_in(ids))
-            .filter(entity::resident::Column::Erasing.eq(false))
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.iter().map(Resident::from).collect())
-    }
-
     pub(crate) async fn resident_key(&self, id: Uuid) -> Result<Option<ResidentKey>, Error> {
         let row = entity::resident::Entity::find_by_id(id)
             .one(&self.db.read)
