@@ -7,6 +7,7 @@ mod bad_input;
 mod causes;
 mod client_secrets;
 mod clients;
+mod crowds;
 mod custody;
 mod ecosystems;
 mod erasure;
