@@ -1,6 +1,6 @@
 //! Events at the partner's: openings by key and fob, and confirmations.
 
-use mesh::clock::to_micros;
+use mesh::{clock::to_micros, context::CallContext};
 use uuid::Uuid;
 
 use super::{
@@ -51,6 +51,7 @@ impl App {
             sites: bearer.sites.clone(),
             kind,
             events: told,
+            context: CallContext::current(),
         };
         self.parts.recorder.record(call).await
     }

@@ -8,7 +8,7 @@ use std::{
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use mesh::{Clock, gather::Gatherer};
+use mesh::{Clock, context::CallContext, gather::Gatherer};
 use uuid::Uuid;
 
 use crate::{
@@ -53,6 +53,8 @@ pub(super) struct Call {
     pub(super) sites: Vec<Uuid>,
     pub(super) kind: CredentialKind,
     pub(super) events: Vec<CredentialOpening>,
+    /// The audit log names each call's own request.
+    pub(super) context: Option<CallContext>,
 }
 
 impl Call {
@@ -118,10 +120,14 @@ async fn record(
     let mut events = Vec::with_capacity(calls.len());
     for call in calls {
         let told = call.events.iter().zip(holdings.by_ref());
-        let of_call: Result<Vec<NewEvent>, Error> = told
-            .map(|(event, held)| known.event(store, call, event, held))
-            .collect();
-        events.push(of_call?);
+        let of_call = async {
+            told.map(|(event, held)| known.event(store, call, event, held))
+                .collect::<Result<Vec<NewEvent>, Error>>()
+        };
+        events.push(match &call.context {
+            Some(context) => context.clone().scope(of_call).await?,
+            None => of_call.await?,
+        });
     }
     let new = store.insert_events(events).await?;
     Ok(calls

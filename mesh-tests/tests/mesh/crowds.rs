@@ -1,4 +1,4 @@
-//! Openings that come at the same time, and are committed together.
+//! Openings and events that come at the same time, and are stored together.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,13 @@ use mesh_tests::{Mesh, Partner, on_both_databases};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::{audit_log::entries, eventually};
+
 on_both_databases!(
     a_hundred_with_one_token_open_once,
     fifty_with_one_idempotency_key_hear_of_one_opening,
     each_of_a_crowd_has_an_opening_of_its_own,
+    each_event_of_a_crowd_names_its_own_request,
 );
 
 async fn a_hundred_with_one_token_open_once(mesh: Mesh) {
@@ -64,4 +67,29 @@ async fn each_of_a_crowd_has_an_opening_of_its_own(mesh: Mesh) {
     }
     assert_eq!(ids.len(), 40);
     assert_eq!(mesh.commands_to(BARRIER).await.len(), 30);
+}
+
+async fn each_event_of_a_crowd_names_its_own_request(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let ids: HashSet<String> = (0..30).map(|i| format!("crowd-{i}")).collect();
+    let calls = ids.iter().map(|id| {
+        let event = json!({"key_id": "k", "opened_at": "2026-11-24T06:00:00Z", "event_id": id});
+        let request = partner
+            .request(Method::POST, "/v1/webhooks/intercom/key-openings")
+            .bearer_auth(&token)
+            .header("X-Request-Id", id)
+            .json(&event);
+        Partner::send(request)
+    });
+    for answer in join_all(calls).await {
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    eventually("each is in the log under its own id", async || {
+        let told = entries(&mesh, |request| request.code = "key_opened".into()).await;
+        let requests = told.iter().filter_map(|entry| entry["request"].as_str());
+        let requests: HashSet<String> = requests.map(str::to_owned).collect();
+        ids.is_subset(&requests)
+    })
+    .await;
 }
