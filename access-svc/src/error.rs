@@ -68,6 +68,8 @@ pub enum Error {
     UnexpectedAnswer { service: &'static str, code: Code },
     #[error("the probe could not be judged")]
     NotJudged,
+    #[error("the work was given up")]
+    GivenUp,
     #[error("the rights have ended, and the rest of the erasure follows by itself")]
     ErasureUnfinished(Uuid),
     #[error("this consent, or one given after it, has been withdrawn")]
@@ -212,6 +214,7 @@ impl From<Error> for Status {
             Error::Custody(error) => return error.into(),
             Error::Dependency(_)
             | Error::NotJudged
+            | Error::GivenUp
             | Error::Overtaken
             | Error::NamedKey(_)
             | Error::Database(_)

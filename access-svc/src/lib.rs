@@ -121,6 +121,7 @@ pub async fn run(
         remembered: moka::sync::Cache::new(REMEMBERED_PSEUDONYMS),
         probes: app::probes(store.clone()),
         near_misses: app::NearMisses::default(),
+        recorder: app::recorder(store.clone(), environment.clock.clone()),
         feeds: app::Feeds::new(shutdown.clone()),
         log: app::Log::new(log_key, config.audit, |name| store.lease(name))?,
         store,

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use propdev_proto::propdev::mesh::v1::Refusal;
+use propdev_proto::propdev::mesh::v1::{FieldFault, Refusal};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 /// `ErrorInfo.domain` of all our reasons.
 pub const DOMAIN: &str = "propdev";
@@ -44,10 +44,20 @@ pub fn reason(status: &Status) -> Option<(String, HashMap<String, String>)> {
 /// A status as it stands in an answer that holds several.
 pub fn refusal(status: &Status) -> Refusal {
     let (reason, metadata) = reason(status).unwrap_or_default();
+    let violations = status.get_details_bad_request();
+    let violations = violations.map(|bad| bad.field_violations);
     Refusal {
         code: status.code().into(),
         reason,
         metadata,
+        faults: violations
+            .unwrap_or_default()
+            .into_iter()
+            .map(|violation| FieldFault {
+                field: violation.field,
+                detail: violation.description,
+            })
+            .collect(),
     }
 }
 
@@ -57,7 +67,14 @@ pub fn of_refusal(refusal: Refusal) -> Status {
     if refusal.reason.is_empty() {
         return Status::new(code, "refused");
     }
-    let details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, refusal.metadata);
+    let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, refusal.metadata);
+    if !refusal.faults.is_empty() {
+        let violations = refusal.faults.into_iter();
+        let violations: Vec<_> = violations
+            .map(|fault| FieldViolation::new(fault.field, fault.detail))
+            .collect();
+        details.set_bad_request(violations);
+    }
     Status::with_error_details(code, "refused", details)
 }
 
@@ -100,6 +117,14 @@ mod tests {
         let (reason, metadata) = reason(&status).expect("a reason");
         assert_eq!(reason, "RATE_LIMITED");
         assert_eq!(metadata["retry_after"], "7");
+        let mut details = ErrorDetails::with_error_info("INVALID_EVENT", DOMAIN, []);
+        details.set_bad_request(vec![FieldViolation::new("events[1]", "at is missing")]);
+        let faulty = Status::with_error_details(Code::InvalidArgument, "no", details);
+        let bad = of_refusal(refusal(&faulty)).get_details_bad_request();
+        let bad = bad.expect("violations").field_violations;
+        assert_eq!(bad.len(), 1);
+        assert_eq!(bad[0].field, "events[1]");
+        assert_eq!(bad[0].description, "at is missing");
         let plain = of_refusal(refusal(&Status::internal("plain")));
         assert_eq!(plain.code(), Code::Internal);
         assert!(super::reason(&plain).is_none());

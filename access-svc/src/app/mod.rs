@@ -26,6 +26,7 @@ mod partner;
 mod passage;
 mod payment;
 mod probes;
+mod recording;
 mod reference;
 mod registry;
 mod resident;
@@ -62,6 +63,7 @@ pub(crate) use near_miss::NearMisses;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use payment::PaymentState;
 pub(crate) use probes::{Probes, probes};
+pub(crate) use recording::{Recorder, recorder};
 pub(crate) use reference::By;
 pub(crate) use resident::{NewResident, ResidentUpdate};
 pub(crate) use subject::{Context, Described, DescribedFace, FaceQuery};
@@ -94,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) remembered: Cache<String, ()>,
     pub(crate) probes: Probes,
     pub(crate) near_misses: NearMisses,
+    pub(crate) recorder: Recorder,
     pub(crate) feeds: Feeds,
     pub(crate) log: Log,
 }

@@ -178,17 +178,8 @@ impl App {
         plate: &Plate,
         sites: &[Uuid],
     ) -> Result<Option<Resident>, Error> {
-        let store = &self.parts.store;
         let now = self.parts.clock.now();
-        let holders = store.vehicle_holders(plate, now).await?;
-        if holders.is_empty() {
-            return Ok(None);
-        }
-        let here = store.residents_at(holders.clone(), sites).await?;
-        let mut residents = store.residents(here).await?;
-        residents.retain(|resident| resident.is_here(now));
-        residents.sort_by_key(|r| holders.iter().position(|id| *id == r.id));
-        Ok(residents.into_iter().next())
+        self.parts.store.vehicle_holder(plate, sites, now).await
     }
 
     async fn describe(

@@ -1,10 +1,13 @@
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, future::join_all, stream::BoxStream};
+use mesh::{error::refusal, trace::as_its_own};
 use propdev_proto::access::{
     BodyFault, CommandResult as ResultMessage, CommandStatus, CredentialKind as KindMessage,
     CredentialOpening as OpeningMessage, Event as EventMessage, EventFault, FollowEventsRequest,
     FollowEventsResponse, ListEventsRequest, ListEventsResponse, RecordCommandResultsRequest,
-    RecordCommandResultsResponse, RecordCredentialOpeningsRequest,
-    RecordCredentialOpeningsResponse, WebhookSignature, event_service_server::EventService,
+    RecordCommandResultsResponse, RecordCredentialOpeningsBatchRequest,
+    RecordCredentialOpeningsBatchResponse, RecordCredentialOpeningsRequest,
+    RecordCredentialOpeningsResponse, RecordCredentialOpeningsResult, WebhookSignature,
+    event_service_server::EventService, record_credential_openings_result,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -26,18 +29,18 @@ use crate::{
 
 /// Most events of one call.
 const MOST_EVENTS: usize = 1_000;
+/// Calls that come in one.
+const MOST_CALLS: usize = 64;
 
-#[tonic::async_trait]
-impl EventService for Api {
-    async fn record_credential_openings(
+impl Api {
+    async fn credential_openings(
         &self,
-        request: Request<RecordCredentialOpeningsRequest>,
-    ) -> Result<Response<RecordCredentialOpeningsResponse>, Status> {
-        let request = request.into_inner();
+        request: RecordCredentialOpeningsRequest,
+    ) -> Result<RecordCredentialOpeningsResponse, Error> {
         let kind = match request.kind() {
             KindMessage::Key => CredentialKind::Key,
             KindMessage::Fob => CredentialKind::Fob,
-            KindMessage::Unspecified => return Err(fault("kind", "is required").into()),
+            KindMessage::Unspecified => return Err(fault("kind", "is required")),
         };
         let presented = presented(request.access_token, request.certificate_sha256);
         let signed = request.signature.map(signed);
@@ -48,9 +51,47 @@ impl EventService for Api {
             .app
             .record_credential_openings(&bearer, kind, events)
             .await?;
-        Ok(Response::new(RecordCredentialOpeningsResponse {
+        Ok(RecordCredentialOpeningsResponse {
             accepted: recorded.accepted,
             duplicates: recorded.duplicates,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for Api {
+    async fn record_credential_openings(
+        &self,
+        request: Request<RecordCredentialOpeningsRequest>,
+    ) -> Result<Response<RecordCredentialOpeningsResponse>, Status> {
+        let recorded = self.credential_openings(request.into_inner()).await?;
+        Ok(Response::new(recorded))
+    }
+
+    async fn record_credential_openings_batch(
+        &self,
+        request: Request<RecordCredentialOpeningsBatchRequest>,
+    ) -> Result<Response<RecordCredentialOpeningsBatchResponse>, Status> {
+        let requests = request.into_inner().requests;
+        if !(1..=MOST_CALLS).contains(&requests.len()) {
+            return Err(fault("requests", "must be 1 to 64").into());
+        }
+        let results = requests.into_iter().map(|message| async move {
+            let (id, parent) = (message.request_id.clone(), message.traceparent.clone());
+            as_its_own(&id, &parent, self.credential_openings(message)).await
+        });
+        let results = join_all(results).await.into_iter().map(|result| {
+            use record_credential_openings_result::Result as Outcome;
+            let result = match result {
+                Ok(recorded) => Outcome::Recorded(recorded),
+                Err(error) => Outcome::Refusal(refusal(&error.into())),
+            };
+            RecordCredentialOpeningsResult {
+                result: Some(result),
+            }
+        });
+        Ok(Response::new(RecordCredentialOpeningsBatchResponse {
+            results: results.collect(),
         }))
     }
 

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use audit_log::Entry;
 use futures::FutureExt;
 use mesh::db::is_unique_violation;
@@ -143,17 +145,27 @@ impl Store {
         Ok(row.map(Device::from))
     }
 
+    /// By their partners and those partners' own ids.
     pub(crate) async fn devices_by_id(
         &self,
-        partner: Uuid,
-        ids: Vec<String>,
+        named: HashSet<(Uuid, String)>,
     ) -> Result<Vec<Device>, Error> {
+        if named.is_empty() {
+            return Ok(vec![]);
+        }
+        let partners: HashSet<Uuid> = named.iter().map(|(partner, _)| *partner).collect();
+        let ids: HashSet<&str> = named.iter().map(|(_, id)| id.as_str()).collect();
         let rows = entity::device::Entity::find()
-            .filter(entity::device::Column::PartnerId.eq(partner))
+            .filter(entity::device::Column::PartnerId.is_in(partners))
             .filter(entity::device::Column::DeviceId.is_in(ids))
             .all(&self.db.read)
             .await?;
-        Ok(rows.into_iter().map(Device::from).collect())
+        Ok(rows
+            .into_iter()
+            .map(Device::from)
+            // Another partner's may have the same id.
+            .filter(|device| named.contains(&(device.partner, device.id.clone())))
+            .collect())
     }
 
     pub(crate) async fn devices_by_uid(&self, uids: Vec<Uuid>) -> Result<Vec<Device>, Error> {

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{NewEntry, Page, Sealer, Store, context, entity, log, resident::present};
+use super::{NewEntry, Page, ROWS, Sealer, Store, context, entity, log, resident::present};
 use crate::{
     domain::{
         entry::{self, Link},
@@ -126,37 +126,50 @@ impl Store {
         self.keys.fingerprint.mac(&all).to_vec()
     }
 
-    /// How many were new; the rest had been told before.
-    pub(crate) async fn insert_events(&self, events: Vec<NewEvent>) -> Result<u64, Error> {
+    /// How many of each call's were new; the rest had been told before, or by
+    /// a call before it.
+    pub(crate) async fn insert_events(&self, calls: Vec<Vec<NewEvent>>) -> Result<Vec<u64>, Error> {
+        let mut new = vec![0; calls.len()];
+        let mut events: Vec<(usize, NewEvent)> = calls
+            .into_iter()
+            .enumerate()
+            .flat_map(|(call, events)| events.into_iter().map(move |event| (call, event)))
+            .collect();
         if events.is_empty() {
-            return Ok(0);
+            return Ok(new);
         }
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::event::{ActiveModel, Column, Entity};
-                    let mut events = events;
                     let holders: Vec<Uuid> = events
                         .iter()
-                        .filter_map(|event| event.row.resident_id)
+                        .filter_map(|(_, event)| event.row.resident_id)
                         .collect();
                     let there = present(txn, holders).await?;
-                    for event in &mut events {
+                    for (_, event) in &mut events {
                         event.forget_all_but(&there);
                     }
                     // One order everywhere, or two replicas lock each other out.
-                    events.sort_by(|one, other| one.row.dedupe.cmp(&other.row.dedupe));
+                    events.sort_by(|(_, one), (_, other)| one.row.dedupe.cmp(&other.row.dedupe));
+                    // Of one told twice the first stays, since the order is stable.
+                    events.dedup_by(|(_, again), (_, first)| again.row.dedupe == first.row.dedupe);
                     let (mut rows, mut tellings) = (vec![], HashMap::new());
-                    for event in events {
-                        tellings.insert(event.row.id, event.telling);
+                    for (call, event) in events {
+                        tellings.insert(event.row.id, (call, event.telling));
                         rows.push(ActiveModel::from(event.row));
                     }
-                    let new = Entity::insert_many(rows)
-                        .on_conflict(OnConflict::column(Column::Dedupe).do_nothing().to_owned())
-                        .exec_without_returning(txn)
-                        .await?;
-                    if new < tellings.len() as u64 {
+                    let mut inserted = 0;
+                    while !rows.is_empty() {
+                        let rest = rows.split_off(rows.len().min(ROWS));
+                        inserted += Entity::insert_many(rows)
+                            .on_conflict(OnConflict::column(Column::Dedupe).do_nothing().to_owned())
+                            .exec_without_returning(txn)
+                            .await?;
+                        rows = rest;
+                    }
+                    if inserted < tellings.len() as u64 {
                         let ids: Vec<Uuid> = tellings.keys().copied().collect();
                         let stored: Vec<Uuid> = Entity::find()
                             .select_only()
@@ -168,7 +181,12 @@ impl Store {
                         let stored: HashSet<Uuid> = stored.into_iter().collect();
                         tellings.retain(|id, _| stored.contains(id));
                     }
-                    log::insert(txn, tellings.into_values().collect()).await?;
+                    let mut entries = Vec::with_capacity(tellings.len());
+                    for (call, telling) in tellings.into_values() {
+                        new[call] += 1;
+                        entries.push(telling);
+                    }
+                    log::insert(txn, entries).await?;
                     Ok(new)
                 }
                 .boxed()
@@ -319,3 +337,6 @@ fn confirmation_identity(
     }
     .to_vec()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,21 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use audit_log::Entry;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ColumnTrait, DatabaseTransaction, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, RelationDef,
     sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    NewExternalIds, ObjectId, Owner, Page, ResidentKey, Sought, Store, context, entity,
-    external_id, log, resident::check_present,
+    NewExternalIds, ObjectId, Owner, Page, Resident, ResidentKey, Sought, Store, context, entity,
+    external_id, log,
+    resident::{check_present, there},
 };
 use crate::{
     domain::{
@@ -169,75 +170,98 @@ impl Store {
         })
     }
 
-    /// Residents who hold this vehicle now, the longest holder first.
-    pub(crate) async fn vehicle_holders(
+    /// The resident of these sites who holds this vehicle now, and has held it
+    /// longest.
+    pub(crate) async fn vehicle_holder(
         &self,
         plate: &Plate,
+        sites: &[Uuid],
         now: Timestamp,
-    ) -> Result<Vec<Uuid>, Error> {
+    ) -> Result<Option<Resident>, Error> {
         let sought = Sought::plate(plate);
-        let mut holders = self.holders_now(&sought, now).await?;
-        if holders.is_empty() && self.learns_epoch().await? {
-            holders = self.holders_now(&sought, now).await?;
+        let mut holder = self.holder_now(&sought, sites, now).await?;
+        if holder.is_none() && self.learns_epoch().await? {
+            holder = self.holder_now(&sought, sites, now).await?;
         }
-        Ok(holders)
+        Ok(holder)
     }
 
-    async fn holders_now(&self, sought: &Sought, now: Timestamp) -> Result<Vec<Uuid>, Error> {
-        use entity::holding::Column;
-        let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.is_in(sought.hashes(&self.keyring)))
-            .filter(Column::HeldFrom.lte(to_micros(now)))
+    async fn holder_now(
+        &self,
+        sought: &Sought,
+        sites: &[Uuid],
+        now: Timestamp,
+    ) -> Result<Option<Resident>, Error> {
+        use entity::{holding, resident, resident_site};
+        let holds: RelationDef = resident::Entity::belongs_to(holding::Entity)
+            .from(resident::Column::Id)
+            .to(holding::Column::ResidentId)
+            .into();
+        let lives: RelationDef = resident::Entity::belongs_to(resident_site::Entity)
+            .from(resident::Column::Id)
+            .to(resident_site::Column::ResidentId)
+            .into();
+        let row = there()
+            .join(JoinType::InnerJoin, holds)
+            .join(JoinType::InnerJoin, lives)
+            .filter(holding::Column::Lookup.is_in(sought.hashes(&self.keyring)))
+            .filter(holding::Column::HeldFrom.lte(to_micros(now)))
             .filter(
-                Column::HeldTo
+                holding::Column::HeldTo
                     .is_null()
-                    .or(Column::HeldTo.gt(to_micros(now))),
+                    .or(holding::Column::HeldTo.gt(to_micros(now))),
             )
-            .order_by_asc(Column::HeldFrom)
-            .all(&self.db.read)
+            .filter(resident_site::Column::SiteId.is_in(sites.iter().copied()))
+            .filter(
+                resident::Column::GuestUntil
+                    .is_null()
+                    .or(resident::Column::GuestUntil.gt(to_micros(now))),
+            )
+            .order_by_asc(holding::Column::HeldFrom)
+            .order_by_asc(holding::Column::Id)
+            .one(&self.db.read)
             .await?;
-        Ok(rows.into_iter().map(|row| row.resident_id).collect())
+        Ok(row.as_ref().map(Resident::from))
     }
 
-    /// Who held each of these at any time, in their order; among the sites
-    /// given.
+    /// Who held each of these at any time, in their order; each among its sites.
     pub(crate) async fn credential_holdings(
         &self,
-        sought: &[Sought],
-        sites: &[Uuid],
+        sought: &[(Sought, &[Uuid])],
     ) -> Result<Vec<Vec<Holding>>, Error> {
-        let mut found = self.holdings_of(sought, sites).await?;
+        let mut found = self.holdings_of(sought).await?;
         if found.iter().any(Vec::is_empty) && self.learns_epoch().await? {
-            found = self.holdings_of(sought, sites).await?;
+            found = self.holdings_of(sought).await?;
         }
         Ok(found)
     }
 
-    async fn holdings_of(
-        &self,
-        sought: &[Sought],
-        sites: &[Uuid],
-    ) -> Result<Vec<Vec<Holding>>, Error> {
+    async fn holdings_of(&self, sought: &[(Sought, &[Uuid])]) -> Result<Vec<Vec<Holding>>, Error> {
         use entity::holding::Column;
         let hashes: Vec<Vec<Vec<u8>>> = sought
             .iter()
-            .map(|sought| sought.hashes(&self.keyring))
+            .map(|(sought, _)| sought.hashes(&self.keyring))
             .collect();
+        let all: HashSet<&Vec<u8>> = hashes.iter().flatten().collect();
         let rows = entity::holding::Entity::find()
-            .filter(Column::Lookup.is_in(hashes.iter().flatten().cloned()))
-            .filter(Column::SiteId.is_in(sites.iter().copied()))
+            .filter(Column::Lookup.is_in(all.into_iter().cloned()))
             .all(&self.db.read)
             .await?;
-        let mut found: HashMap<Vec<u8>, Vec<Holding>> = HashMap::new();
+        let mut found: HashMap<Vec<u8>, Vec<(Uuid, Holding)>> = HashMap::new();
         for row in rows {
-            let lookup = row.lookup.clone();
-            found.entry(lookup).or_default().push(row.into());
+            // A vehicle has no site, and is not sought here.
+            if let Some(site) = row.site_id {
+                let lookup = row.lookup.clone();
+                found.entry(lookup).or_default().push((site, row.into()));
+            }
         }
-        let of = |hashes: &Vec<Vec<u8>>| -> Vec<Holding> {
-            let all = hashes.iter().filter_map(|hash| found.get(hash));
-            all.flatten().cloned().collect()
+        let sites = sought.iter().map(|(_, sites)| *sites);
+        let of = |(hashes, sites): (&Vec<Vec<u8>>, &[Uuid])| -> Vec<Holding> {
+            let all = hashes.iter().filter_map(|hash| found.get(hash)).flatten();
+            let here = all.filter(|(site, _)| sites.contains(site));
+            here.map(|(_, holding)| holding.clone()).collect()
         };
-        Ok(hashes.iter().map(of).collect())
+        Ok(hashes.iter().zip(sites).map(of).collect())
     }
 
     /// Whether another replica hashes under an epoch that this one had yet to

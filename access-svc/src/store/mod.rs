@@ -34,6 +34,7 @@ mod site;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod together;
 
 pub(crate) use audit::{AuthEvent, PassageChange};
 pub(crate) use building::Building;
@@ -43,6 +44,7 @@ pub(crate) use device::{DeviceChange, DeviceFilter};
 pub(crate) use device_group::{DeviceGroup, DeviceGroupChange};
 pub(crate) use entrance::Entrance;
 pub(crate) use erasure::Whom;
+pub(crate) use event::NewEvent;
 pub(crate) use evidence::{Probe, Seen};
 pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
@@ -52,7 +54,7 @@ pub(crate) use holding::{Holding, HoldingChange, NewHolding};
 pub(crate) use household::{Household, HouseholdChange, Membership};
 pub(crate) use import::{DeviceAt, ImportedPerson, NewObjects, NewRight, NewState, Used};
 pub(crate) use log::{
-    Batch, Checkpoint, ENTRY_KEY, EntryFilter, NewEntry, Place, Sealer, StoredEntry,
+    Batch, Checkpoint, ENTRY_KEY, EntryFilter, MonthKey, NewEntry, Place, Sealer, StoredEntry,
 };
 pub(crate) use lookup::Sought;
 use mesh::{
@@ -65,6 +67,7 @@ pub(crate) use place::Change;
 pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
 pub(crate) use subscription::{NewPayment, Rule, StoredSubscription, SubscriptionKey};
+pub(crate) use together::each_for_itself;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -86,7 +89,12 @@ pub(crate) struct Store {
     keyring: Keyring,
     keys: NamedKeys,
     months: log::Months,
+    commits: opening::Commits,
+    outcomes: opening::Outcomes,
 }
+
+/// Rows that go into one statement: SQLite takes 32,766 parameters in one.
+const ROWS: usize = 2_000;
 
 /// A page of a list, by id.
 #[derive(Clone, Copy)]
@@ -98,6 +106,8 @@ pub(crate) struct Page {
 impl Store {
     pub(crate) fn new(db: Db, keyring: Keyring, keys: NamedKeys) -> Self {
         Self {
+            commits: opening::commits(db.clone()),
+            outcomes: opening::outcomes(db.clone()),
             db,
             keyring,
             keys,

@@ -134,14 +134,6 @@ impl Store {
         Ok(row.as_ref().map(Resident::from))
     }
 
-    pub(crate) async fn residents(&self, ids: Vec<Uuid>) -> Result<Vec<Resident>, Error> {
-        let rows = there()
-            .filter(entity::resident::Column::Id.is_in(ids))
-            .all(&self.db.read)
-            .await?;
-        Ok(rows.iter().map(Resident::from).collect())
-    }
-
     pub(crate) async fn resident_key(&self, id: Uuid) -> Result<Option<ResidentKey>, Error> {
         let row = entity::resident::Entity::find_by_id(id)
             .one(&self.db.read)
@@ -169,6 +161,26 @@ impl Store {
             .map(|row| {
                 let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
                 Ok((row.id, ResidentKey(key)))
+            })
+            .collect()
+    }
+
+    /// Of those that there are and that are not being erased, by id.
+    pub(crate) async fn residents_with_keys(
+        &self,
+        ids: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, (Resident, ResidentKey)>, Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = there()
+            .filter(entity::resident::Column::Id.is_in(ids))
+            .all(&self.db.read)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+                Ok((row.id, (Resident::from(row), ResidentKey(key))))
             })
             .collect()
     }

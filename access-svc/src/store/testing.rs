@@ -193,6 +193,12 @@ impl Place {
         holding.expect("a holding").id
     }
 
+    /// Whom the vehicle leads to at these sites.
+    pub(super) async fn holder(&self, sites: &[Uuid], at: Timestamp) -> Option<Uuid> {
+        let holder = self.store.vehicle_holder(&plate(), sites, at).await;
+        holder.expect("asked").map(|resident| resident.id)
+    }
+
     pub(super) async fn partner(&self) -> Uuid {
         let id = Uuid::now_v7();
         let partner = Partner {

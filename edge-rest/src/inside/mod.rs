@@ -2,6 +2,7 @@
 //! services of their own.
 
 mod gather;
+mod webhook;
 
 use async_trait::async_trait;
 use gather::TokenRequests;
@@ -21,6 +22,7 @@ use propdev_proto::{
     },
 };
 use tonic::Status;
+use webhook::CredentialOpenings;
 
 #[async_trait]
 pub(crate) trait Inside: Send + Sync + 'static {
@@ -54,18 +56,21 @@ pub(crate) struct MeshInside {
     token_requests: TokenRequests,
     openings: OpeningServiceClient<MeshChannel>,
     events: EventServiceClient<MeshChannel>,
+    credential_openings: CredentialOpenings,
     partners: PartnerServiceClient<MeshChannel>,
 }
 
 impl MeshInside {
     pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
         let tokens = TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE);
+        let events = EventServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE);
         Self {
             token_requests: TokenRequests::start(tokens.clone()),
             tokens,
             openings: OpeningServiceClient::new(access.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
-            events: EventServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE),
+            credential_openings: CredentialOpenings::start(events.clone()),
+            events,
             partners: PartnerServiceClient::new(access).max_decoding_message_size(MAX_MESSAGE),
         }
     }
@@ -125,12 +130,7 @@ impl Inside for MeshInside {
         &self,
         request: RecordCredentialOpeningsRequest,
     ) -> Result<RecordCredentialOpeningsResponse, Status> {
-        let answer = self
-            .events
-            .clone()
-            .record_credential_openings(request)
-            .await?;
-        Ok(answer.into_inner())
+        self.credential_openings.record(request).await
     }
 
     async fn record_command_results(

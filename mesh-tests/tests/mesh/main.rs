@@ -9,6 +9,7 @@ mod causes;
 mod client_secrets;
 mod clients;
 mod consents;
+mod crowds;
 mod custody;
 mod ecosystems;
 mod erasure;

@@ -1,6 +1,7 @@
 //! What the partner tells us.
 
 use devmesh::estate::{BARRIER, DOOR, PLATE};
+use futures::future::join_all;
 use mesh_tests::{Mesh, on_both_databases};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,6 +12,7 @@ const COMMANDS: &str = "/v1/webhooks/commands";
 on_both_databases!(
     a_batch_is_stored_whole_and_once,
     a_bad_event_spoils_its_batch,
+    each_of_a_crowd_is_answered_for_itself,
     a_confirmation_moves_an_opening_once,
     only_event_writers_are_heard,
 );
@@ -53,6 +55,45 @@ async fn a_bad_event_spoils_its_batch(mesh: Mesh) {
     assert_eq!(told.body["errors"].as_array().map(Vec::len), Some(1));
     let good = partner.post(KEYS, &token, Some(&events(3))).await;
     assert_eq!(good.body, json!({"accepted": 3, "duplicates": 0}));
+}
+
+/// Calls of about the same time go inside together.
+async fn each_of_a_crowd_is_answered_for_itself(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let event =
+        |id: &str| json!({"key_id": "k", "opened_at": "2026-11-24T06:00:00Z", "event_id": id});
+    let told = |token: &str, body: Value| {
+        let (partner, token) = (&partner, token.to_owned());
+        async move { partner.post(KEYS, &token, Some(&body)).await }
+    };
+    let bad = json!({"events": [event("never"), {"key_id": "k", "opened_at": "yesterday"}]});
+    let own = (0..10).map(|i| told(&token, event(&format!("own-{i}"))));
+    let same = (0..10).map(|_| told(&token, event("same")));
+    let strangers = (0..5).map(|_| told("no-token", event("never")));
+    let spoilt = (0..5).map(|_| told(&token, bad.clone()));
+    let (own, same, strangers, spoilt) = tokio::join!(
+        join_all(own),
+        join_all(same),
+        join_all(strangers),
+        join_all(spoilt)
+    );
+    for answer in own {
+        assert_eq!(answer.body, json!({"accepted": 1, "duplicates": 0}));
+    }
+    assert!(same.iter().all(|answer| answer.status == 202), "{same:?}");
+    let first = json!({"accepted": 1, "duplicates": 0});
+    let firsts = same.iter().filter(|answer| answer.body == first);
+    assert_eq!(firsts.count(), 1, "{same:?}");
+    for answer in strangers {
+        assert_eq!(answer.told(), (401, "invalid_token"));
+    }
+    for answer in spoilt {
+        assert_eq!(answer.told(), (422, "invalid_event"));
+        assert_eq!(answer.body["errors"][0]["index"], 1);
+    }
+    let answer = told(&token, event("never")).await;
+    assert_eq!(answer.body, first, "what was refused was not stored");
 }
 
 async fn a_confirmation_moves_an_opening_once(mesh: Mesh) {

@@ -40,13 +40,14 @@ impl App {
     async fn store_and_send(&self, commit: Commit) -> Result<Settled, Error> {
         let opening = commit.opening.clone();
         fault::point("opening.before_intent");
-        match self.parts.store.commit_opening(commit).await? {
-            Committed::Stored => fault::point("opening.after_intent"),
+        let settings_version = match self.parts.store.commit_opening(commit).await? {
+            Committed::Stored { settings_version } => settings_version,
             Committed::SameKey => return Ok(Settled::SameKey),
             Committed::Used(by) => return Ok(Settled::Used(by)),
-        }
+        };
+        fault::point("opening.after_intent");
         let opening = match opening.command.clone() {
-            Some(command) => self.send(opening, command).await,
+            Some(command) => self.send(opening, command, settings_version).await,
             None => opening,
         };
         tell(&opening);
@@ -56,15 +57,11 @@ impl App {
         })))
     }
 
-    async fn send(&self, opening: Opening, command: Command) -> Opening {
+    async fn send(&self, opening: Opening, command: Command, settings_version: i64) -> Opening {
         let store = &self.parts.store;
-        // Without settings to compare, the edge uses those it holds.
-        let version = match store.partner(opening.partner).await {
-            Ok(partner) => partner.map_or(0, |partner| partner.settings_version),
-            Err(_) => 0,
-        };
         fault::point("opening.before_call");
-        let status = self.parts.edge.send(&opening, &command, version).await;
+        let sent = self.parts.edge.send(&opening, &command, settings_version);
+        let status = sent.await;
         fault::point("opening.after_call");
         let telling = entry::outcome(&opening, status, self.parts.clock.now());
         match store.record_outcome(opening.id, status, telling).await {

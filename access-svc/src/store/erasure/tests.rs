@@ -96,7 +96,10 @@ impl Place {
         let new = self
             .store
             .new_event(event, &told(), Some(resident.id), sealer);
-        let stored = self.store.insert_events(vec![new.expect("one")]).await;
+        let stored = self
+            .store
+            .insert_events(vec![vec![new.expect("one")]])
+            .await;
         stored.expect("stored");
         id
     }
@@ -297,8 +300,8 @@ async fn nothing_is_written_for_somebody_who_is_being_erased() {
     let event = place.event(partner);
     let id = event.id;
     let new = store.new_event(event, &told(), Some(resident.id), Sealer::Resident(&key));
-    let stored = store.insert_events(vec![new.expect("one")]).await;
-    assert_eq!(stored.expect("stored"), 1);
+    let stored = store.insert_events(vec![vec![new.expect("one")]]).await;
+    assert_eq!(stored.expect("stored"), [1]);
     let row = place.event_row(id).await;
     assert!(row.resident_id.is_none() && row.sealed.is_empty());
     assert_eq!(row.dedupe, id.as_bytes());

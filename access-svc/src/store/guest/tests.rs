@@ -113,8 +113,7 @@ async fn a_guest_comes_whole_or_not_at_all() {
     assert_eq!(told.resident.host, Some(household));
     let end = Some(to_micros(end));
     assert_eq!(place.ends(&guest).await, (vec![end], vec![end]));
-    let holders = place.store.vehicle_holders(&plate(), now()).await;
-    assert_eq!(holders.expect("holders"), [guest.id]);
+    assert_eq!(place.holder(&[home], now()).await, Some(guest.id));
     let sites = place.store.galleries(guest.id).await.expect("asked");
     assert_eq!(sites.expect("some").sites, [home]);
 }
@@ -159,13 +158,13 @@ async fn at_the_end_all_rights_are_over_and_the_erasure_begins_once() {
     let guest = place.invite(household, group, end).await.expect("a guest");
     let kept = place.invite(household, group, end).await.expect("a guest");
     let at = now();
+    assert_eq!(place.holder(&[home], at).await, Some(guest.id));
     let end_it = || place.store.end_guest(guest.id, at, act());
     assert!(end_it().await.expect("ended"));
     assert!(!end_it().await.expect("ended"));
     let ended = Some(to_micros(at));
     assert_eq!(place.ends(&guest).await, (vec![ended], vec![ended]));
-    let holders = place.store.vehicle_holders(&plate(), at).await;
-    assert_eq!(holders.expect("holders"), [kept.id]);
+    assert_eq!(place.holder(&[home], at).await, Some(kept.id));
     assert!(
         place
             .store

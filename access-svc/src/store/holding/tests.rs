@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use sea_orm::ActiveValue::Set;
 
 use super::*;
 use crate::store::testing::{Place, act, key_of, now, place, plate};
@@ -107,8 +108,10 @@ async fn one_person_holds_a_key_at_a_time() {
 async fn a_vehicle_may_be_several_peoples() {
     let place = place().await;
     let nothing = ExternalIds::default();
+    let mut holders = vec![];
     for _ in 0..2 {
-        let resident = place.resident().await.id;
+        let site = place.site().await;
+        let resident = place.resident_at(site).await.id;
         let vehicle = NewHolding::Vehicle(plate());
         let held = Held {
             from: now() - SignedDuration::from_hours(1),
@@ -116,9 +119,11 @@ async fn a_vehicle_may_be_several_peoples() {
         };
         let held = place.holds(resident, vehicle, held, &nothing).await;
         held.expect("a holding");
+        holders.push((site, resident));
     }
-    let holders = place.store.vehicle_holders(&plate(), now()).await;
-    assert_eq!(holders.expect("asked").len(), 2);
+    for (site, resident) in holders {
+        assert_eq!(place.holder(&[site], now()).await, Some(resident));
+    }
 }
 
 #[tokio::test]
@@ -175,7 +180,8 @@ async fn only_the_holding_that_was_read_is_corrected() {
 #[tokio::test]
 async fn what_ends_later_ends_now_when_it_is_ended() {
     let place = place().await;
-    let resident = place.resident().await.id;
+    let site = place.site().await;
+    let resident = place.resident_at(site).await.id;
     let hour = SignedDuration::from_hours(1);
     let held = Held {
         from: now() - hour,
@@ -186,11 +192,77 @@ async fn what_ends_later_ends_now_when_it_is_ended() {
     let holding = place.holds(resident, vehicle, held, &nothing).await;
     let holding = holding.expect("a holding");
     let at = now();
+    let later = at + hour / 2;
+    assert_eq!(place.holder(&[site], later).await, Some(resident));
     let ended = place.store.end_holding(holding.id, at, act()).await;
     assert_eq!(
         ended.expect("ended").held.to.map(to_micros),
         Some(to_micros(at))
     );
-    let holders = place.store.vehicle_holders(&plate(), at + hour / 2).await;
-    assert!(holders.expect("asked").is_empty());
+    assert_eq!(place.holder(&[site], later).await, None);
+}
+
+#[tokio::test]
+async fn a_vehicle_leads_to_its_longest_holder_of_these_sites() {
+    let place = place().await;
+    let (mut residents, mut sites, mut holdings) = (vec![], vec![], vec![]);
+    for _ in 0..4 {
+        let site = place.site().await;
+        let resident = place.resident_at(site).await.id;
+        holdings.push(place.hold(resident, NewHolding::Vehicle(plate())).await);
+        sites.push(site);
+        residents.push(resident);
+    }
+    let later = now() + SignedDuration::from_secs(1);
+    assert_eq!(place.holder(&sites, later).await, Some(residents[0]));
+    assert_eq!(place.holder(&sites[1..], later).await, Some(residents[1]));
+    assert_eq!(place.holder(&[Uuid::new_v4()], later).await, None);
+    // One who no longer holds it, one who is being erased, and a guest at whose end it goes.
+    let ended = place.store.end_holding(holdings[0], now(), act()).await;
+    ended.expect("ended");
+    assert_eq!(place.holder(&sites, later).await, Some(residents[1]));
+    let erasing = entity::resident::ActiveModel {
+        id: Set(residents[1]),
+        erasing: Set(true),
+        ..Default::default()
+    };
+    let guest = entity::resident::ActiveModel {
+        id: Set(residents[2]),
+        guest_until: Set(Some(to_micros(later))),
+        ..Default::default()
+    };
+    for changed in [erasing, guest] {
+        entity::resident::Entity::update(changed)
+            .exec(&place.db.read)
+            .await
+            .expect("changed");
+    }
+    let sooner = later - SignedDuration::from_millis(1);
+    assert_eq!(place.holder(&sites, sooner).await, Some(residents[2]));
+    assert_eq!(place.holder(&sites, later).await, Some(residents[3]));
+}
+
+#[tokio::test]
+async fn a_credential_leads_to_holders_at_the_sites_it_is_sought_for() {
+    let place = place().await;
+    let (partner, resident) = (place.partner().await, place.resident().await.id);
+    let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
+    let key = key_of(partner, here);
+    let holding = place.hold(resident, key).await;
+    let sought = || Sought::credential(partner, CredentialKind::Key, "key-1");
+    let (here, there, both) = ([here], [there], [there, here]);
+    let found = place
+        .store
+        .credential_holdings(&[
+            (sought(), here.as_slice()),
+            (sought(), there.as_slice()),
+            (sought(), both.as_slice()),
+        ])
+        .await;
+    let found: Vec<Vec<Uuid>> = found
+        .expect("asked")
+        .into_iter()
+        .map(|held| held.into_iter().map(|holding| holding.id).collect())
+        .collect();
+    assert_eq!(found, [vec![holding], vec![], vec![holding]]);
 }

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    ResidentKey, Store, context,
+    ROWS, ResidentKey, Store, context,
     entity::{audit_entry, resident},
 };
 use crate::{domain::entry::Link, error::Error};
@@ -40,6 +40,7 @@ pub(crate) const ENTRY_KEY: &str = "audit-entry";
 const LINK: &str = "audit link";
 
 /// An entry ready to be stored.
+#[derive(Clone)]
 pub(crate) struct NewEntry {
     row: audit_entry::Model,
 }
@@ -139,22 +140,23 @@ pub(super) async fn insert(
     txn: &DatabaseTransaction,
     mut entries: Vec<NewEntry>,
 ) -> Result<(), DbErr> {
-    if entries.is_empty() {
-        return Ok(());
-    }
     // One order everywhere, or two replicas lock each other out.
     entries.sort_by_key(|entry| entry.row.id);
-    let rows = entries
-        .into_iter()
-        .map(|entry| audit_entry::ActiveModel::from(entry.row));
-    audit_entry::Entity::insert_many(rows)
-        .on_conflict(
-            OnConflict::column(audit_entry::Column::Id)
-                .do_nothing()
-                .to_owned(),
-        )
-        .exec_without_returning(txn)
-        .await?;
+    while !entries.is_empty() {
+        let rest = entries.split_off(entries.len().min(ROWS));
+        let rows = entries
+            .into_iter()
+            .map(|entry| audit_entry::ActiveModel::from(entry.row));
+        audit_entry::Entity::insert_many(rows)
+            .on_conflict(
+                OnConflict::column(audit_entry::Column::Id)
+                    .do_nothing()
+                    .to_owned(),
+            )
+            .exec_without_returning(txn)
+            .await?;
+        entries = rest;
+    }
     Ok(())
 }
 

@@ -60,6 +60,7 @@ async fn credential_openings(
         body_fault: body_fault.clone(),
         certificate_sha256: certificate_sha256(&parts.extensions),
         signature: signature(&parts.headers, &bytes),
+        ..RecordCredentialOpeningsRequest::default()
     };
     match edge.inside.record_credential_openings(message).await {
         Ok(answer) => Ok(accepted(answer.accepted, answer.duplicates)),
