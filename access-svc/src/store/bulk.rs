@@ -283,20 +283,20 @@ mod tests {
 
         // The last one, of a second transaction.
         let plate = Plate::parse("A002BC78", "").expect("a plate");
-        let holders = store.store.vehicle_holders(&plate, testing::now()).await;
-        let holders = holders.expect("looked for");
+        let holder = store
+            .store
+            .vehicle_holder(&plate, &[device.site], testing::now())
+            .await;
+        let holder = holder.expect("looked for").expect("somebody");
         let sought = Sought::credential(device.partner, CredentialKind::Key, "key-1000");
         let held = store
             .store
-            .credential_holdings(&[sought], &[device.site])
+            .credential_holdings(&[(sought, [device.site].as_slice())])
             .await
             .expect("looked for");
-        assert_eq!(holders.len(), 1);
-        assert_eq!(held[0][0].resident, holders[0]);
-        let key = store.store.resident_key(holders[0]).await.expect("read");
+        assert_eq!(held[0][0].resident, holder.id);
+        let key = store.store.resident_key(holder.id).await.expect("read");
         assert!(key.is_some());
-        let holder = store.store.resident(holders[0]).await.expect("read");
-        let holder = holder.expect("a resident");
         let grants = store.store.grants_on(&holder, device.uid).await;
         assert_eq!(grants.expect("read").len(), 1);
         let paid = store

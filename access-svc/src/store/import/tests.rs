@@ -116,10 +116,10 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
     assert!(matches!(held().await, Err(Error::Exists(Noun::Holding))));
     let holdings = place
         .store
-        .credential_holdings(
-            &[Sought::credential(partner, CredentialKind::Key, "key-9")],
-            &[site],
-        )
+        .credential_holdings(&[(
+            Sought::credential(partner, CredentialKind::Key, "key-9"),
+            [site].as_slice(),
+        )])
         .await
         .expect("asked");
     assert_eq!(holdings[0].len(), 1);
