@@ -81,9 +81,13 @@ async fn a_register_of_every_noun_is_imported_and_its_faces_recognised(mesh: Mes
     imported(&mesh, "device-groups", &groups).await;
     let households = "site,building,unit,external_id\r\nS-1,B-1,12,H-1\r\nS-1,,13,H-2\r\n";
     imported(&mesh, "households", households).await;
-    let residents = "\u{feff}name,households,external_id\nVera Example,H-1,R-1\n\
-                     \"Example, Yuri\",H-1;H-2,R-2\n";
-    imported(&mesh, "residents", residents).await;
+    // The partner's client sees the first site alone.
+    let site = &mesh.estate.site_id;
+    let residents = format!(
+        "\u{feff}name,households,sites,external_id\nVera Example,H-1,{site},R-1\n\
+         \"Example, Yuri\",H-1;H-2,{site},R-2\n"
+    );
+    imported(&mesh, "residents", &residents).await;
     let vehicles = "resident,plate,held_from\nR-1,C 777 CC 77,2026-01-01\n";
     imported(&mesh, "vehicles", vehicles).await;
     let credentials =
