@@ -93,6 +93,7 @@ impl App {
         erasure.ledger_number = i64::try_from(entry.number).ok();
         erasure.final_at = is_final.then_some(to_micros(now));
         erasure.receipt = Some(self.sign(&erasure)?);
+        erasure.final_receipt = erasure.receipt.clone().filter(|_| is_final);
         parts.store.finish_erasure(erasure).await?;
         tracing::info!("a subject was erased");
         self.finished(subject).await?.ok_or(Error::SubjectNotFound)
@@ -142,10 +143,11 @@ impl App {
             .filter(|erasure| erasure.receipt.is_some())
             .ok_or(Error::SubjectNotFound)?;
         let mut receipts: Vec<String> = erasure.receipt.iter().cloned().collect();
-        let was_final = erasure.final_at.is_some() && erasure.final_at == erasure.erased_at;
         match &erasure.final_receipt {
+            // Where no copy was left, the first says all there is to say.
+            Some(receipt) if receipts.contains(receipt) => {}
             Some(receipt) => receipts.push(receipt.clone()),
-            None if erasure.final_at.is_some() && !was_final => {
+            None if erasure.final_at.is_some() => {
                 let receipt = self.sign(&erasure)?;
                 receipts.push(store.keep_final_receipt(erasure.subject, receipt).await?);
             }

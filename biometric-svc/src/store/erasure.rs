@@ -156,6 +156,10 @@ impl Store {
                         )
                         .col_expr(erasure::Column::FinalAt, Expr::value(done.final_at))
                         .col_expr(erasure::Column::Receipt, Expr::value(done.receipt))
+                        .col_expr(
+                            erasure::Column::FinalReceipt,
+                            Expr::value(done.final_receipt),
+                        )
                         .filter(erasure::Column::SubjectId.eq(done.subject))
                         .filter(erasure::Column::Receipt.is_null())
                         .exec(txn)
