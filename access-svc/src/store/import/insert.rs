@@ -37,7 +37,7 @@ impl Store {
 
 async fn insert_objects(txn: &DatabaseTransaction, new: NewObjects) -> Result<(), Error> {
     new.needed.check(txn).await?;
-    if taken(txn, &new.held).await?.contains(&true) {
+    if taken(txn, &new.alone).await?.contains(&true) {
         return Err(Error::Exists(Noun::Holding));
     }
     insert_all(txn, new.sites).await?;

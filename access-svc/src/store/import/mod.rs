@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     domain::{
-        device::DeviceKind, etag::Version, event::HoldingKind, import::Span, schedule::Window,
+        device::DeviceKind, etag::Version, event::HoldingKind, holding::Held, schedule::Window,
     },
     error::Error,
 };
@@ -38,9 +38,9 @@ const ROWS: usize = 500;
 const IDS: usize = 10_000;
 
 /// A key or a fob and the span for which nobody else may hold it.
-pub(crate) struct Held {
+pub(crate) struct Alone {
     hashes: Vec<Vec<u8>>,
-    span: Span,
+    held: Held,
 }
 
 /// Of which partner a key or a fob is, and where it is used.
@@ -92,7 +92,7 @@ pub(crate) struct NewObjects {
     subscriptions: Vec<subscription::ActiveModel>,
     external_ids: Vec<NewExternalIds>,
     entries: Vec<NewEntry>,
-    held: Vec<Held>,
+    alone: Vec<Alone>,
     needed: Needed,
 }
 
@@ -294,14 +294,14 @@ impl Store {
         id: Uuid,
         (resident, key): (Uuid, &ResidentKey),
         (kind, used, sought): (HoldingKind, Option<Used>, &Sought),
-        span: Span,
+        held: Held,
     ) -> Result<(), Error> {
         let epoch = self.keyring.current();
         new.needed.residents.insert(resident);
         if let Some(used) = used {
             new.needed.partners.insert(used.partner);
             new.needed.sites.insert(used.site);
-            new.held.push(self.held_for(sought, span));
+            new.alone.push(self.held_alone(sought, held));
         }
         new.holdings.push(holding::ActiveModel {
             id: Set(id),
@@ -311,8 +311,8 @@ impl Store {
             lookup: Set(sought.hash(&epoch)),
             lookup_epoch: Set(epoch.id),
             sealed: Set(key.0.seal(sought.bytes(), &context(VALUE, id))?),
-            held_from: Set(to_micros(span.from)),
-            held_to: Set(span.to.map(to_micros)),
+            held_from: Set(to_micros(held.from)),
+            held_to: Set(held.to.map(to_micros)),
             version: Set(Version::FIRST.0),
         });
         Ok(())
@@ -344,10 +344,10 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn held_for(&self, sought: &Sought, span: Span) -> Held {
-        Held {
+    pub(crate) fn held_alone(&self, sought: &Sought, held: Held) -> Alone {
+        Alone {
             hashes: sought.hashes(&self.keyring),
-            span,
+            held,
         }
     }
 }
