@@ -104,6 +104,8 @@ struct Needed {
     devices: BTreeSet<Uuid>,
     groups: BTreeSet<Uuid>,
     households: BTreeSet<Uuid>,
+    /// Households whose states of payment take the place of others.
+    payers: BTreeSet<Uuid>,
     residents: BTreeSet<Uuid>,
     partners: BTreeSet<Uuid>,
 }
@@ -225,7 +227,7 @@ impl NewObjects {
         state: &NewState,
         now: i64,
     ) {
-        self.needed.households.insert(household);
+        self.needed.payers.insert(household);
         self.needed.sites.insert(site);
         self.subscriptions.push(subscription::ActiveModel {
             household_id: Set(household),
