@@ -122,6 +122,7 @@ impl App {
         let external_ids = match update.external_ids {
             None => None,
             Some(given) => {
+                store.learns_epoch_of_names().await?;
                 let key = store.resident_key(id).await?;
                 let key = key.ok_or(Error::NotFound(Noun::Resident))?;
                 let of = ObjectId {

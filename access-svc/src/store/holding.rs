@@ -96,6 +96,7 @@ impl Store {
         telling: Entry,
     ) -> Result<Holding, Error> {
         self.learns_epoch().await?;
+        self.learns_epoch_of_names().await?;
         let new = self.new_holding(resident, key, &new, held, external_ids)?;
         let telling = Entry {
             subject: Some(new.row.id.to_string()),
@@ -266,7 +267,7 @@ impl Store {
 
     /// Whether another replica hashes under an epoch that this one had yet to
     /// read: what was not found may be there.
-    async fn learns_epoch(&self) -> Result<bool, Error> {
+    pub(crate) async fn learns_epoch(&self) -> Result<bool, Error> {
         use entity::holding::Column;
         let newer = entity::holding::Entity::find()
             .select_only()

@@ -78,6 +78,7 @@ impl Store {
         now: i64,
         tellings: Vec<Entry>,
     ) -> Result<Vec<Uuid>, Error> {
+        self.learns_epoch_of_names().await?;
         let id = new.resident.id;
         let (row, key) = residents_row(self, &new.resident, &new.name, now)?;
         let of = ObjectId {
