@@ -81,7 +81,7 @@ impl App {
             rights,
             windows: invited.windows,
         };
-        let telling = told("guest_created", Some(invited.household));
+        let telling = told("guest_created", None);
         self.parts.store.insert_guest(new, now, telling).await?;
         let guest = Guest {
             resident,

@@ -14,11 +14,13 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    NewHolding, Page, Resident, Store, entity, holding, log,
+    NewHolding, Page, Resident, Sealer, Store, entity, holding, log,
     resident::{add_sites, residents_row, there},
 };
 use crate::{
-    domain::{external_id::ExternalIds, holding::Held, plate::Plate, schedule::Window},
+    domain::{
+        entry::Link, external_id::ExternalIds, holding::Held, plate::Plate, schedule::Window,
+    },
     error::{Error, Noun},
 };
 
@@ -63,7 +65,9 @@ impl Store {
         let (row, key) = residents_row(self, &new.resident, &new.name, to_micros(now))?;
         let windows =
             serde_json::to_string(&new.windows).map_err(|_| Error::Corrupt("grant windows"))?;
-        let mut tellings = vec![self.new_entry(telling, None)?];
+        let host = Link::Household(new.household);
+        let host = Some((&host, Sealer::Resident(&key)));
+        let mut tellings = vec![self.new_entry(telling, host)?];
         let mut vehicle = None;
         if let Some((plate, telling)) = new.vehicle {
             let held = Held::new(now, Some(new.ends_at))?;

@@ -149,10 +149,9 @@ impl App {
             for household in joined {
                 let entry = Entry {
                     who: Some(who),
-                    subject: Some(household.to_string()),
                     ..self.act("household_member_added")
                 };
-                store.entry_of(&mut work.new, entry)?;
+                store.joining_of(&mut work.new, entry, household, &key)?;
             }
         }
         Ok(())

@@ -110,7 +110,7 @@ fn registered(site: Uuid) -> NewPerson {
         resident: stranger(),
         name: Zeroizing::new("Anna Example".to_owned()),
         sites: [site].into(),
-        households: [].into(),
+        joined: [].into(),
         external_ids: ids.expect("ids"),
     }
 }
@@ -120,7 +120,7 @@ async fn a_name_under_another_replicas_new_epoch_is_found() {
     let place = place().await;
     let person = registered(place.site().await);
     let id = person.resident.id;
-    let inserted = place.store.insert_resident(person, 0, vec![act()]).await;
+    let inserted = place.store.insert_resident(person, 0, act()).await;
     inserted.expect("a resident");
     rotated_elsewhere(&place).await;
     let name = ExternalId::new("reg".into(), "R-1".into()).expect("an id");
@@ -134,7 +134,7 @@ async fn a_name_under_another_replicas_new_epoch_is_taken() {
     let site = place.site().await;
     let insert = async || {
         let person = registered(site);
-        place.store.insert_resident(person, 0, vec![act()]).await
+        place.store.insert_resident(person, 0, act()).await
     };
     insert().await.expect("a resident");
     rotated_elsewhere(&place).await;

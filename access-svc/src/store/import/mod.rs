@@ -16,7 +16,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    NewExternalIds, ResidentKey, Sought, Store, context,
+    NewExternalIds, ResidentKey, Sealer, Sought, Store, context,
     entity::{
         building, device, device_group, device_group_member, entrance, grant, holding, household,
         household_member, resident, resident_site, site, subscription,
@@ -27,7 +27,8 @@ use super::{
 };
 use crate::{
     domain::{
-        device::DeviceKind, etag::Version, event::HoldingKind, holding::Held, schedule::Window,
+        device::DeviceKind, entry::Link, etag::Version, event::HoldingKind, holding::Held,
+        schedule::Window,
     },
     error::Error,
 };
@@ -245,6 +246,20 @@ impl NewObjects {
 impl Store {
     pub(crate) fn entry_of(&self, new: &mut NewObjects, entry: Entry) -> Result<(), Error> {
         new.entries.push(self.new_entry(entry, None)?);
+        Ok(())
+    }
+
+    /// Which household it is stands beside the entry, under the resident's key.
+    pub(crate) fn joining_of(
+        &self,
+        new: &mut NewObjects,
+        entry: Entry,
+        household: Uuid,
+        key: &ResidentKey,
+    ) -> Result<(), Error> {
+        let link = Link::Household(household);
+        let entry = self.new_entry(entry, Some((&link, Sealer::Resident(key))))?;
+        new.entries.push(entry);
         Ok(())
     }
 
