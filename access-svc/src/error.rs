@@ -98,7 +98,7 @@ pub enum Error {
     Keyring(#[from] KeyringError),
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-    #[error("an import has at most 20,000 rows")]
+    #[error("an import has at most 20,000 rows and 32 MiB")]
     ImportTooLarge,
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),

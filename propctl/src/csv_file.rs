@@ -63,15 +63,26 @@ pub(crate) struct Records {
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fault = |error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
     if path == Path::new(STDIN) {
-        let mut bytes = Zeroizing::new(Vec::new());
-        let mut stdin = io::stdin().lock().take(LARGEST);
-        stdin.read_to_end(&mut bytes).map_err(fault)?;
-        return Ok(bytes);
+        return all_of(io::stdin().lock(), LARGEST).map_err(fault);
     }
     if fs::metadata(path).map_err(fault)?.len() > LARGEST {
-        return Err(fault(io::Error::other("is longer than 256 MiB")));
+        return Err(fault(too_long()));
     }
     fs::read(path).map(Zeroizing::new).map_err(fault)
+}
+
+/// What was cut would be taken for a whole.
+fn all_of(source: impl Read, largest: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    source.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(too_long());
+    }
+    Ok(bytes)
+}
+
+fn too_long() -> io::Error {
+    io::Error::other("is longer than 256 MiB")
 }
 
 /// With the header's faults no record is read: nobody knows what its cells are.
@@ -237,6 +248,14 @@ mod tests {
             (record.line, text("name"), text("site"))
         });
         (rows.collect(), parsed.faults)
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_not_cut() {
+        let whole = all_of(&b"12345"[..], 5).expect("read");
+        assert_eq!(whole.as_slice(), b"12345");
+        let refused = all_of(&b"123456"[..], 5).expect_err("too long");
+        assert!(refused.to_string().contains("longer"), "{refused}");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::{App, By, Named};
 use crate::{
     domain::{
-        device::{Device, DeviceName, check_time_zone},
+        device::{Device, DeviceName, check_device_id, check_time_zone},
         etag::IfMatch,
         external_id::{ExternalId, ExternalIds, Object},
-        syntax::{check_name, is_partner_id},
+        syntax::check_name,
     },
     error::{Error, Noun},
     store::{DeviceChange, DeviceFilter, Page},
@@ -23,19 +23,7 @@ impl App {
         given: ExternalIds,
         by: &Caller,
     ) -> Result<Named<Device>, Error> {
-        if !is_partner_id(&device.id) {
-            return Err(Error::InvalidField {
-                field: "device_id",
-                detail: "must be 1 to 128 of [A-Za-z0-9._:-]",
-            });
-        }
-        // In a partner's URL they would mean another path.
-        if matches!(device.id.as_str(), "." | "..") {
-            return Err(Error::InvalidField {
-                field: "device_id",
-                detail: "must not be . or ..",
-            });
-        }
+        check_device_id(&device.id)?;
         check_name("name", &device.name, 100)?;
         check_time_zone(&device.time_zone)?;
         let external_ids = ExternalIds::default().replaced(given, by)?;

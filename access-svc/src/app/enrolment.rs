@@ -2,6 +2,7 @@
 
 use audit_log::Entry;
 use jiff::Timestamp;
+use mesh::crypto::Key;
 use propdev_proto::biometric::FaceVector;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -31,7 +32,8 @@ impl App {
             consented_at,
             now,
         )?;
-        let template = template.unwrap_or_else(Uuid::new_v4);
+        let given = template.unwrap_or_else(Uuid::new_v4);
+        let template = opaque(&parts.store.keys().fingerprint, given);
         let telling = |code| Entry {
             subject: Some(template.to_string()),
             ..self.act(code)
@@ -83,7 +85,7 @@ impl App {
                 Outrun::Withdrawn => Error::ConsentWithdrawn,
             });
         }
-        Ok((template, templates))
+        Ok((given, templates))
     }
 
     /// Why an enrolment was refused, where something else was faster.
@@ -94,5 +96,34 @@ impl App {
             Some(now) if now.subject != enrolled.subject => Some(Error::ConsentWithdrawn),
             Some(_) => None,
         })
+    }
+}
+
+/// The id by which the biometric store and the audit log know a template. One that is made of a
+/// name, such as the resident's id, would lead there whoever has the names to try.
+fn opaque(key: &Key, given: Uuid) -> Uuid {
+    if !matches!(given.get_version_num(), 3 | 5) {
+        return given;
+    }
+    let mac = key.mac(&[b"template", given.as_bytes()]);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&mac[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_made_of_a_name_stays_outside() {
+        let (key, other) = (Key::random().expect("a key"), Key::random().expect("a key"));
+        let random = Uuid::new_v4();
+        assert_eq!(opaque(&key, random), random);
+        let named = uuid::Builder::from_sha1_bytes([7; 16]).into_uuid();
+        let inside = opaque(&key, named);
+        assert_eq!(inside, opaque(&key, named), "so that a repeat replaces");
+        assert_ne!(inside, named);
+        assert_ne!(inside, opaque(&other, named));
     }
 }

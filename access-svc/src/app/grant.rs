@@ -193,6 +193,7 @@ impl App {
         match grant.holder {
             Holder::Household(_) => store.new_external_ids(of, &Owner::Nobody, ids),
             Holder::Resident(resident) => {
+                store.learns_epoch_of_names().await?;
                 let key = store.resident_key(resident).await?;
                 let key = key.ok_or(Error::NotFound(Noun::Resident))?;
                 store.new_external_ids(of, &Owner::Resident(resident, &key), ids)

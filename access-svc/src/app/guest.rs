@@ -81,7 +81,7 @@ impl App {
             rights,
             windows: invited.windows,
         };
-        let telling = told("guest_created", Some(invited.household));
+        let telling = told("guest_created", None);
         self.parts.store.insert_guest(new, now, telling).await?;
         let guest = Guest {
             resident,
@@ -140,14 +140,17 @@ impl App {
         self.begin_guests_erasure(id, requested_by, now).await
     }
 
-    /// The rest of their erasures follows with all others.
+    /// The rest of their erasures follows with all others. One that fails does not hold up the
+    /// others.
     pub(super) async fn erase_ended_guests(&self) -> Result<(), Error> {
         let now = self.parts.clock.now();
+        let mut outcome = Ok(());
         for guest in self.parts.store.ended_guests(now, AT_ONCE).await? {
             let ourselves = format!("svc/{SERVICE}");
-            self.begin_guests_erasure(guest, ourselves, now).await?;
+            let begun = self.begin_guests_erasure(guest, ourselves, now).await;
+            outcome = begun.and(outcome);
         }
-        Ok(())
+        outcome
     }
 
     async fn begin_guests_erasure(

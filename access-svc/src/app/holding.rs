@@ -118,6 +118,7 @@ impl App {
         let external_ids = match update.external_ids {
             None => None,
             Some(given) => {
+                store.learns_epoch_of_names().await?;
                 let there = store.external_ids_of(name(id)).await?;
                 let after = there.replaced(given, by)?;
                 let owner = Owner::Resident(read.resident, &key);

@@ -128,7 +128,7 @@ impl App {
     }
 
     pub(crate) async fn add_member(&self, new: Membership) -> Result<(), Error> {
-        let telling = self.household_act("household_member_added", new.household);
+        let telling = self.act("household_member_added");
         if self.parts.store.add_member(new, telling).await?
             && let Err(error) = self.tell_galleries(new.resident).await
         {
@@ -138,7 +138,7 @@ impl App {
     }
 
     pub(crate) async fn remove_member(&self, old: Membership) -> Result<(), Error> {
-        let telling = self.household_act("household_member_removed", old.household);
+        let telling = self.act("household_member_removed");
         self.parts.store.remove_member(old, telling).await
     }
 

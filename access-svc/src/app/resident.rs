@@ -56,21 +56,22 @@ impl App {
             who: Some(resident.audit_pseudonym),
             ..self.act("resident_created")
         };
-        let mut tellings = vec![created];
-        tellings.extend(households.iter().map(|household| Entry {
-            who: Some(resident.audit_pseudonym),
-            subject: Some(household.to_string()),
-            ..self.act("household_member_added")
-        }));
+        let joined = households.iter().map(|household| {
+            let telling = Entry {
+                who: Some(resident.audit_pseudonym),
+                ..self.act("household_member_added")
+            };
+            (*household, telling)
+        });
         let new = NewPerson {
             resident: resident.clone(),
             name: new.name,
             sites: new.sites.into_iter().collect(),
-            households: households.clone(),
+            joined: joined.collect(),
             external_ids: external_ids.clone(),
         };
         let store = &self.parts.store;
-        let sites = store.insert_resident(new, self.now_micros(), tellings);
+        let sites = store.insert_resident(new, self.now_micros(), created);
         Ok(ToldResident {
             sites: sites.await?,
             resident,
@@ -122,6 +123,7 @@ impl App {
         let external_ids = match update.external_ids {
             None => None,
             Some(given) => {
+                store.learns_epoch_of_names().await?;
                 let key = store.resident_key(id).await?;
                 let key = key.ok_or(Error::NotFound(Noun::Resident))?;
                 let of = ObjectId {

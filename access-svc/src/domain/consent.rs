@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// How far the clock of whoever tells of a consent may run ahead.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// How far the clock of whoever issues tokens may run ahead.
+const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// A consent as it may be recorded at all.
 pub(crate) fn check(
@@ -36,6 +38,11 @@ pub(crate) fn check_given_since(
     Ok(())
 }
 
+/// Whether a token of a face that was issued then opens nothing any more.
+pub(crate) fn is_withdrawn(issued_at: Timestamp, last_withdrawal: Option<Timestamp>) -> bool {
+    last_withdrawal.is_some_and(|withdrawn_at| issued_at.duration_since(withdrawn_at) <= LEEWAY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +57,14 @@ mod tests {
         assert!(check_given_since(at(5), Some(at(4))).is_ok());
         let before = check_given_since(at(3), Some(at(4)));
         assert!(matches!(before, Err(Error::ConsentWithdrawn)));
+    }
+
+    #[test]
+    fn a_token_of_a_face_ends_with_the_consent() {
+        assert!(!is_withdrawn(at(100), None));
+        assert!(is_withdrawn(at(100), Some(at(101))));
+        assert!(is_withdrawn(at(130), Some(at(100))), "by a clock ahead");
+        assert!(!is_withdrawn(at(131), Some(at(100))));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::{etag::Version, passage::Passage};
+use super::{etag::Version, passage::Passage, syntax::is_partner_id};
 use crate::error::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +102,24 @@ impl Device {
     }
 }
 
+/// The partner's own id of a device.
+pub(crate) fn check_device_id(id: &str) -> Result<(), Error> {
+    let fault = |detail| {
+        Err(Error::InvalidField {
+            field: "device_id",
+            detail,
+        })
+    };
+    if !is_partner_id(id) {
+        return fault("must be 1 to 128 of [A-Za-z0-9._:-]");
+    }
+    // In a partner's URL they would mean another path.
+    if matches!(id, "." | "..") {
+        return fault("must not be . or ..");
+    }
+    Ok(())
+}
+
 pub(crate) fn check_time_zone(name: &str) -> Result<(), Error> {
     TimeZone::get(name)
         .map(|_| ())
@@ -137,6 +155,14 @@ pub(crate) fn how_many_fit(sizes: impl Iterator<Item = i64>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_fits_a_path() {
+        assert!(check_device_id("door-1").is_ok());
+        for wrong in ["", ".", "..", "a/b"] {
+            assert!(check_device_id(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_group_has_so_many_devices_at_most() {

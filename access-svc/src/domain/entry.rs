@@ -17,8 +17,9 @@ use super::{
 /// Who is behind what no call asked for.
 const OURSELVES: &str = "svc/access-svc";
 
-/// A key, a fob or a plate of an entry: kept beside it, sealed.
+/// What leads from an entry to a person, such as a key, a plate or a home: kept beside it, sealed.
 pub(crate) enum Link {
+    Household(Uuid),
     Credential(CredentialKind, Zeroizing<String>),
     Plate {
         country: String,
@@ -36,7 +37,12 @@ impl Link {
 
     /// The kind, then what was held; neither holds a NUL.
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let household;
         let parts = match self {
+            Self::Household(id) => {
+                household = id.to_string();
+                ["household", "", household.as_str()]
+            }
             Self::Credential(CredentialKind::Key, id) => ["key", "", id.as_str()],
             Self::Credential(CredentialKind::Fob, id) => ["fob", "", id.as_str()],
             Self::Plate { country, number } => ["plate", country.as_str(), number.as_str()],
@@ -58,6 +64,7 @@ impl Link {
         let (kind, country, held) = (parts.next()?, parts.next()?, parts.next()?);
         let held = Zeroizing::new(held.to_owned());
         match kind {
+            "household" => Uuid::try_parse(&held).ok().map(Self::Household),
             "key" => Some(Self::Credential(CredentialKind::Key, held)),
             "fob" => Some(Self::Credential(CredentialKind::Fob, held)),
             "plate" => Some(Self::Plate {
@@ -188,6 +195,7 @@ mod tests {
 
     fn back(link: &Link) -> String {
         match Link::from_bytes(&link.to_bytes()).expect("a link") {
+            Link::Household(id) => format!("household {id}"),
             Link::Credential(CredentialKind::Key, id) => format!("key {}", *id),
             Link::Credential(CredentialKind::Fob, id) => format!("fob {}", *id),
             Link::Plate { country, number } => format!("{country} {}", *number),
@@ -207,7 +215,16 @@ mod tests {
         );
         let plate = Plate::parse("a123bc 77", "").expect("a plate");
         assert_eq!(back(&Link::plate(&plate)), "RU A123BC77");
-        for wrong in [&b""[..], b"key", b"key\0x", b"name\0\0x", b"\xff\0\0"] {
+        let home = Link::Household(Uuid::nil());
+        assert_eq!(back(&home), format!("household {}", Uuid::nil()));
+        for wrong in [
+            &b""[..],
+            b"household\0\0x",
+            b"key",
+            b"key\0x",
+            b"name\0\0x",
+            b"\xff\0\0",
+        ] {
             assert!(Link::from_bytes(wrong).is_none());
         }
     }

@@ -28,6 +28,10 @@ impl Held {
         self.from <= time && self.to.is_none_or(|end| time < end)
     }
 
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.to.is_none_or(|to| other.from < to) && other.to.is_none_or(|to| self.from < to)
+    }
+
     /// Cut to what has passed by now; one that has yet to begin never does.
     pub(crate) fn ended(self, now: Timestamp) -> Self {
         let to = self.to.map_or(now, |to| to.min(now)).max(self.from);
@@ -89,6 +93,19 @@ mod tests {
         assert!(!held.is_at(at("2025-12-31T23:59:59Z")));
         assert!(held.is_at(at("2026-05-31T23:59:59Z")));
         assert!(Held { from, to: None }.is_at(to));
+    }
+
+    #[test]
+    fn spans_overlap_unless_one_ends_where_the_other_begins() {
+        let span = |from, to: Option<&str>| Held::new(at(from), to.map(at)).expect("a span");
+        let june = span("2026-06-01T00:00:00Z", Some("2026-07-01T00:00:00Z"));
+        let july = span("2026-07-01T00:00:00Z", Some("2026-08-01T00:00:00Z"));
+        let since_may = span("2026-05-01T00:00:00Z", None);
+        let since_july = span("2026-07-01T00:00:00Z", None);
+        assert!(!june.overlaps(july) && !july.overlaps(june));
+        assert!(june.overlaps(since_may) && since_may.overlaps(june));
+        assert!(!june.overlaps(since_july) && !since_july.overlaps(june));
+        assert!(since_may.overlaps(since_july));
     }
 
     #[test]

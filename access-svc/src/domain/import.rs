@@ -5,9 +5,7 @@ use std::{
     hash::Hash,
 };
 
-use jiff::Timestamp;
-use mesh::clock::to_micros;
-
+use super::holding::Held;
 use crate::error::Error;
 
 /// Most rows of an import.
@@ -98,32 +96,8 @@ impl<K: Hash + Eq> Once<K> {
     }
 }
 
-/// From when on something is held, and until when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) from: Timestamp,
-    pub(crate) to: Option<Timestamp>,
-}
-
-impl Span {
-    pub(crate) fn new(from: Timestamp, to: Option<Timestamp>) -> Result<Self, Error> {
-        // As exact as it is stored.
-        if to.is_some_and(|to| to_micros(to) <= to_micros(from)) {
-            return Err(Error::InvalidField {
-                field: "held_to",
-                detail: "must be after held_from",
-            });
-        }
-        Ok(Self { from, to })
-    }
-
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.to.is_none_or(|to| other.from < to) && other.to.is_none_or(|to| self.from < to)
-    }
-}
-
 /// Spans of what only one may hold at a time, within a file.
-pub(crate) struct Spans<K>(HashMap<K, Vec<(Span, u32)>>);
+pub(crate) struct Spans<K>(HashMap<K, Vec<(Held, u32)>>);
 
 impl<K> Default for Spans<K> {
     fn default() -> Self {
@@ -135,55 +109,27 @@ impl<K: Hash + Eq> Spans<K> {
     pub(crate) fn check(
         &mut self,
         key: K,
-        span: Span,
+        held: Held,
         at: At,
         field: &'static str,
         faults: &mut Faults,
     ) {
         let spans = self.0.entry(key).or_default();
-        if let Some((_, line)) = spans.iter().find(|(other, _)| other.overlaps(&span)) {
+        if let Some((_, line)) = spans.iter().find(|(other, _)| other.overlaps(held)) {
             faults.add(
                 at,
                 field,
                 format!("is held for a part of that time by line {line}"),
             );
         }
-        spans.push((span, at.line));
+        spans.push((held, at.line));
     }
-}
-
-/// Number of a flat or a house, which is never a name.
-pub(crate) fn check_unit(unit: &str) -> Result<(), Error> {
-    let fits = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '/' | '.' | '-');
-    if unit.chars().count() > 20 || !unit.chars().all(fits) {
-        return Err(Error::InvalidField {
-            field: "unit",
-            detail: "must be 0 to 20 of letters, digits, space, / . and -",
-        });
-    }
-    Ok(())
-}
-
-pub(crate) fn check_device_id(id: &str) -> Result<(), Error> {
-    let fault = |detail| {
-        Err(Error::InvalidField {
-            field: "device_id",
-            detail,
-        })
-    };
-    if !super::syntax::is_partner_id(id) {
-        return fault("must be 1 to 128 of [A-Za-z0-9._:-]");
-    }
-    // In a partner's URL they would mean another path.
-    if matches!(id, "." | "..") {
-        return fault("must not be . or ..");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::household::check_unit;
 
     fn at(row: usize) -> At {
         At {
@@ -192,9 +138,9 @@ mod tests {
         }
     }
 
-    fn span(from: &str, to: Option<&str>) -> Span {
+    fn span(from: &str, to: Option<&str>) -> Held {
         let time = |text: &str| text.parse().expect("a time");
-        Span::new(time(from), to.map(time)).expect("a span")
+        Held::new(time(from), to.map(time)).expect("a span")
     }
 
     #[test]
@@ -225,35 +171,19 @@ mod tests {
     }
 
     #[test]
-    fn spans_overlap_unless_one_ends_where_the_other_begins() {
+    fn what_is_held_twice_names_the_line_of_the_first() {
         let june = span("2026-06-01T00:00:00Z", Some("2026-07-01T00:00:00Z"));
         let july = span("2026-07-01T00:00:00Z", Some("2026-08-01T00:00:00Z"));
         let since_may = span("2026-05-01T00:00:00Z", None);
-        let since_july = span("2026-07-01T00:00:00Z", None);
-        assert!(!june.overlaps(&july) && !july.overlaps(&june));
-        assert!(june.overlaps(&since_may) && since_may.overlaps(&june));
-        assert!(!june.overlaps(&since_july) && !since_july.overlaps(&june));
-        assert!(since_may.overlaps(&since_july));
         let mut faults = Faults::default();
         let mut spans = Spans::default();
         for (row, one) in [june, july, since_may].into_iter().enumerate() {
             spans.check("key", one, at(row), "credential_id", &mut faults);
         }
-        assert_eq!(faults.faulty_rows(), 1);
-        assert!(Span::new(june.from, Some(june.from)).is_err());
-    }
-
-    #[test]
-    fn units_are_numbers_and_ids_fit_a_path() {
-        for good in ["", "12", "3-14/А", "Лит. Б"] {
-            assert!(check_unit(good).is_ok(), "{good}");
-        }
-        for wrong in ["a\nb", "x_y", &"1".repeat(21)] {
-            assert!(check_unit(wrong).is_err(), "{wrong}");
-        }
-        assert!(check_device_id("door-1").is_ok());
-        for wrong in ["", ".", "..", "a/b"] {
-            assert!(check_device_id(wrong).is_err(), "{wrong}");
-        }
+        spans.check("another", june, at(3), "credential_id", &mut faults);
+        let told = faults.into_sorted();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let wanted = "is held for a part of that time by line 2";
+        assert_eq!((told[0].line, told[0].detail.as_str()), (4, wanted));
     }
 }

@@ -1,10 +1,14 @@
 //! What others know of payments, and what comes of it here.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mesh::clock::to_micros;
 
 use super::decision::Subscription;
 use crate::error::Error;
+
+/// How far ahead the moment of a state may lie: what is told after it would count for nothing
+/// until then.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// A state of payment, and of which moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +27,17 @@ pub(crate) enum Outcome {
 }
 
 impl Payment {
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self, now: Timestamp) -> Result<(), Error> {
         if self.paid.grace_days > 365 {
             return Err(Error::InvalidField {
                 field: "grace_days",
                 detail: "must be 0 to 365",
+            });
+        }
+        if self.as_of.duration_since(now) > AHEAD {
+            return Err(Error::InvalidField {
+                field: "as_of",
+                detail: "lies ahead by more than a day",
             });
         }
         Ok(())
@@ -92,8 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn grace_has_a_bound() {
-        assert!(payment("2026-11-24T12:00:00Z", 365).validate().is_ok());
-        assert!(payment("2026-11-24T12:00:00Z", 366).validate().is_err());
+    fn grace_has_a_bound_and_no_state_is_of_the_future() {
+        let now = at("2026-11-24T12:00:00Z");
+        let check = |as_of, grace_days| payment(as_of, grace_days).validate(now);
+        assert!(check("2026-11-24T12:00:00Z", 365).is_ok());
+        assert!(check("2026-11-24T12:00:00Z", 366).is_err());
+        assert!(check("2020-01-01T00:00:00Z", 0).is_ok());
+        assert!(check("2026-11-25T12:00:00Z", 0).is_ok());
+        let ahead = check("2026-11-25T12:00:01Z", 0);
+        assert!(matches!(
+            ahead,
+            Err(Error::InvalidField { field: "as_of", .. })
+        ));
     }
 }

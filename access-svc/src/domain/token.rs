@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -77,6 +78,7 @@ pub(crate) struct BearerSubject {
     pub(crate) pseudonym: String,
     pub(crate) means: Means,
     pub(crate) evidence: Option<String>,
+    pub(crate) issued_at: Timestamp,
 }
 
 impl Bearer {
@@ -98,6 +100,7 @@ impl Claims {
             pseudonym: self.sub.clone(),
             means,
             evidence: self.evidence.clone(),
+            issued_at: Timestamp::from_second(self.iat).ok()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 use propdev_proto::access::{
     ImportFault, ImportOptions, ImportRequest, ImportResponse, import_service_server::ImportService,
 };
+use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ use crate::{
     error::Error,
 };
 
+/// Most bytes of an import: its rows are held until the last has come.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Most faults that an answer tells.
 const MOST_FAULTS: usize = 10_000;
 
@@ -26,14 +29,15 @@ impl ImportService for Api {
         let caller = caller(&request)?;
         let mut requests = request.into_inner();
         let mut options: Option<ImportOptions> = None;
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(message) = requests.message().await? {
+            bytes += message.encoded_len();
             if options.is_none() {
                 options = Some(message.options.unwrap_or_default());
             } else if message.options.is_some() {
                 return Err(fault("options", "are in the first message alone").into());
             }
-            if rows.len() + message.rows.len() > MOST_ROWS {
+            if rows.len() + message.rows.len() > MOST_ROWS || bytes > MOST_BYTES {
                 return Err(Error::ImportTooLarge.into());
             }
             rows.extend(message.rows);

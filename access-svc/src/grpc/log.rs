@@ -169,8 +169,13 @@ impl AuditLogService for Api {
         request: Request<OpenLinkRequest>,
     ) -> Result<Response<OpenLinkResponse>, Status> {
         let (link, resident) = self.app.open_link(request.into_inner().number).await?;
+        let household;
         let (kind, held, country) = match &link {
             None => ("", "", ""),
+            Some(Link::Household(id)) => {
+                household = id.to_string();
+                ("household", household.as_str(), "")
+            }
             Some(Link::Credential(CredentialKind::Key, id)) => ("key", id.as_str(), ""),
             Some(Link::Credential(CredentialKind::Fob, id)) => ("fob", id.as_str(), ""),
             Some(Link::Plate { country, number }) => ("plate", number.as_str(), country.as_str()),

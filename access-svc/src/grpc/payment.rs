@@ -4,12 +4,13 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use mesh::context::CallContext;
+use mesh::{context::CallContext, shutdown::Shutdown};
 use propdev_proto::access::{
     PaymentFault, PaymentOutcome, PaymentState as StateMessage, PushPaymentRequest,
     PushPaymentResponse, StreamPaymentsRequest, StreamPaymentsResponse,
     payment_service_server::PaymentService,
 };
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -24,6 +25,8 @@ use crate::{
 
 /// A stream without a state for so long is ended.
 const IDLE: Duration = Duration::from_secs(60);
+/// So long a stream lasts at most, so that its caller's right is looked at again.
+const LONGEST: Duration = Duration::from_secs(600);
 /// States that have come are taken together, up to so many.
 const MOST_AT_ONCE: usize = 128;
 
@@ -49,6 +52,7 @@ impl PaymentService for Api {
         let paying = Paying {
             app: self.app.clone(),
             call: CallContext::current(),
+            until: Instant::now() + LONGEST,
             told: request.into_inner().ready_chunks(MOST_AT_ONCE).boxed(),
         };
         let answers = stream::unfold(Some(paying), |paying| async move { paying?.step().await });
@@ -64,19 +68,14 @@ struct Paying {
     app: App,
     /// Who asked, for what is written down.
     call: Option<CallContext>,
+    until: Instant,
     told: BoxStream<'static, Vec<Result<StreamPaymentsRequest, Status>>>,
 }
 
 impl Paying {
     /// Answers what has come; without a successor it is the last.
     async fn step(mut self) -> Option<(Answers, Option<Self>)> {
-        let shutdown = self.app.ending();
-        let told = tokio::select! {
-            () = shutdown.cancelled() => Err(Status::unavailable("the service ends")),
-            told = tokio::time::timeout(IDLE, self.told.next()) => {
-                told.map_err(|_| Status::deadline_exceeded("no state has come for a minute"))
-            }
-        };
+        let told = next(&mut self.told, self.until, &self.app.ending()).await;
         let told = match told {
             Ok(told) => told?,
             Err(status) => return Some((vec![Err(status)], None)),
@@ -114,6 +113,27 @@ impl Paying {
                 answers.push(Err(status));
                 Some((answers, None))
             }
+        }
+    }
+}
+
+/// What has come next; none at the end of what comes.
+async fn next<T>(
+    told: &mut BoxStream<'static, T>,
+    until: Instant,
+    ending: &Shutdown,
+) -> Result<Option<T>, Status> {
+    if until <= Instant::now() {
+        return Err(Status::unavailable(
+            "a stream lasts ten minutes: begin another",
+        ));
+    }
+    tokio::select! {
+        // What comes without a pause ends too.
+        biased;
+        () = ending.cancelled() => Err(Status::unavailable("the service ends")),
+        told = tokio::time::timeout(IDLE, told.next()) => {
+            told.map_err(|_| Status::deadline_exceeded("no state has come for a minute"))
         }
     }
 }
@@ -168,4 +188,24 @@ fn state(message: Option<StateMessage>) -> Result<PaymentState, Error> {
         },
         as_of: optional_time("as_of", message.as_of)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_never_pauses_ends_all_the_same() {
+        let mut told = stream::repeat(7).boxed();
+        let (now, ending) = (Instant::now(), Shutdown::new());
+        let while_it_lasts = next(&mut told, now + LONGEST, &ending).await;
+        assert_eq!(while_it_lasts.expect("told"), Some(7));
+        let too_late = next(&mut told, now, &ending).await;
+        assert_eq!(too_late.expect_err("ended").code(), Code::Unavailable);
+        ending.cancel();
+        let shut_down = next(&mut told, now + LONGEST, &ending).await;
+        assert_eq!(shut_down.expect_err("ended").code(), Code::Unavailable);
+    }
 }

@@ -9,7 +9,7 @@ use mesh::{
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Expr, LockType, OnConflict},
 };
 use uuid::Uuid;
 
@@ -236,6 +236,9 @@ impl Store {
                     let known: HashMap<(Uuid, Uuid), _> = Entity::find()
                         .filter(Column::PartnerId.eq(partner))
                         .filter(Column::CommandId.is_in(ids))
+                        // One order everywhere, or two replicas lock each other out.
+                        .order_by_asc(Column::Id)
+                        .lock(LockType::NoKeyUpdate)
                         .all(txn)
                         .await?
                         .into_iter()

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use mesh::{Caller, crypto::Key, db::is_unique_violation, keyring::Epoch};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    sea_query::ExprTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
@@ -101,6 +102,14 @@ impl Store {
         object: Object,
         ids: &[ExternalId],
     ) -> Result<Vec<Option<Uuid>>, Error> {
+        let mut found = self.named(object, ids).await?;
+        if found.iter().any(Option::is_none) && self.learns_epoch_of_names().await? {
+            found = self.named(object, ids).await?;
+        }
+        Ok(found)
+    }
+
+    async fn named(&self, object: Object, ids: &[ExternalId]) -> Result<Vec<Option<Uuid>>, Error> {
         use external_id::{Column, Entity};
         let lookups: Vec<Vec<Vec<u8>>> = ids.iter().map(|one| self.lookups(object, one)).collect();
         let mut found: HashMap<(String, Vec<u8>), Uuid> = HashMap::new();
@@ -138,6 +147,26 @@ impl Store {
             .into_iter()
             .next()
             .flatten())
+    }
+
+    /// Whether another replica names under an epoch that this one had yet to read: what was not
+    /// found may be there.
+    pub(crate) async fn learns_epoch_of_names(&self) -> Result<bool, Error> {
+        use external_id::{Column, Entity};
+        let newer = Entity::find()
+            .select_only()
+            .column(Column::LookupEpoch)
+            // As the index over them has it.
+            .filter(Expr::cust("lookup_epoch > 0"))
+            .filter(Column::LookupEpoch.gt(self.keyring.current().id))
+            .into_tuple::<i64>()
+            .one(&self.db.read)
+            .await?;
+        let Some(epoch) = newer else {
+            return Ok(false);
+        };
+        self.keyring.epoch(epoch)?;
+        Ok(true)
     }
 
     /// Those of each of these objects that has any.

@@ -14,13 +14,13 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Page, Resident, ResidentKey, Sought, Store, context, entity,
-    holding::VALUE,
-    log,
+    NewHolding, Page, Resident, Sealer, Store, entity, holding, log,
     resident::{add_sites, residents_row, there},
 };
 use crate::{
-    domain::{event::HoldingKind, plate::Plate, schedule::Window},
+    domain::{
+        entry::Link, external_id::ExternalIds, holding::Held, plate::Plate, schedule::Window,
+    },
     error::{Error, Noun},
 };
 
@@ -65,12 +65,20 @@ impl Store {
         let (row, key) = residents_row(self, &new.resident, &new.name, to_micros(now))?;
         let windows =
             serde_json::to_string(&new.windows).map_err(|_| Error::Corrupt("grant windows"))?;
-        let mut tellings = vec![self.new_entry(telling, None)?];
+        let host = Link::Household(new.household);
+        let host = Some((&host, Sealer::Resident(&key)));
+        let mut tellings = vec![self.new_entry(telling, host)?];
         let mut vehicle = None;
         if let Some((plate, telling)) = new.vehicle {
-            let held = self.guests_vehicle(&new.resident, &key, &plate, (now, new.ends_at))?;
-            vehicle = Some(held);
+            let held = Held::new(now, Some(new.ends_at))?;
+            let (owner, plate) = (new.resident.id, NewHolding::Vehicle(plate));
+            let row = self.new_holding(owner, &key, &plate, held, &ExternalIds::default())?;
+            let telling = Entry {
+                subject: Some(row.row.id.to_string()),
+                ..telling
+            };
             tellings.push(self.new_entry(telling, None)?);
+            vehicle = Some(row);
         }
         let store = self.clone();
         let (id, household, rights) = (new.resident.id, new.household, new.rights);
@@ -89,9 +97,7 @@ impl Store {
                         .await?;
                     add_sites(txn, id, vec![host.site_id]).await?;
                     if let Some(vehicle) = vehicle {
-                        entity::holding::Entity::insert(vehicle)
-                            .exec_without_returning(txn)
-                            .await?;
+                        holding::insert(txn, vehicle).await?;
                     }
                     let mut grants = Vec::with_capacity(rights.len());
                     for right in rights {
@@ -124,30 +130,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    fn guests_vehicle(
-        &self,
-        guest: &Resident,
-        key: &ResidentKey,
-        plate: &Plate,
-        (from, to): (Timestamp, Timestamp),
-    ) -> Result<entity::holding::ActiveModel, Error> {
-        let id = Uuid::now_v7();
-        let sought = Sought::plate(plate);
-        let epoch = self.keyring.current();
-        Ok(entity::holding::ActiveModel {
-            id: Set(id),
-            resident_id: Set(guest.id),
-            kind: Set(HoldingKind::Vehicle.code()),
-            site_id: Set(None),
-            lookup: Set(sought.hash(&epoch)),
-            lookup_epoch: Set(epoch.id),
-            sealed: Set(key.0.seal(sought.bytes(), &context(VALUE, id))?),
-            held_from: Set(to_micros(from)),
-            held_to: Set(Some(to_micros(to))),
-            version: Set(1),
-        })
     }
 
     /// None for one who is absent, or whose end has passed.

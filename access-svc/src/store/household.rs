@@ -12,11 +12,13 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    NewExternalIds, ObjectId, Owner, Page, Store, entity, external_id, log,
+    NewEntry, NewExternalIds, ObjectId, Owner, Page, ResidentKey, Sealer, Store, entity,
+    external_id, log,
     resident::{add_sites, held, there, touch},
 };
 use crate::{
     domain::{
+        entry::Link,
         etag::{IfMatch, Version},
         external_id::{ExternalIds, Object},
     },
@@ -242,7 +244,11 @@ impl Store {
                         site: Some(household.site_id),
                         ..telling
                     };
-                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+                    log::insert(
+                        txn,
+                        vec![joining(&store, &resident, household.id, telling)?],
+                    )
+                    .await?;
                     Ok(moved)
                 }
                 .boxed()
@@ -275,7 +281,11 @@ impl Store {
                         site: Some(household.site_id),
                         ..telling
                     };
-                    log::insert(txn, vec![store.new_entry(telling, None)?]).await?;
+                    log::insert(
+                        txn,
+                        vec![joining(&store, &resident, household.id, telling)?],
+                    )
+                    .await?;
                     Ok(())
                 }
                 .boxed()
@@ -310,6 +320,18 @@ fn of_household(id: Uuid) -> ObjectId {
         object: Object::Household,
         id,
     }
+}
+
+/// Who lives where leads from the name in logs to the person: it goes when the person does.
+fn joining(
+    store: &Store,
+    resident: &entity::resident::Model,
+    household: Uuid,
+    telling: Entry,
+) -> Result<NewEntry, Error> {
+    let key = store.unwrap(resident.epoch, &resident.wrapped_key, resident.id)?;
+    let link = Link::Household(household);
+    store.new_entry(telling, Some((&link, Sealer::Resident(&ResidentKey(key)))))
 }
 
 /// The row, held until the transaction ends.

@@ -5,6 +5,8 @@ mod m0004_passage;
 mod m0005_feeds;
 mod m0007_audit_log;
 mod m0008_registry;
+#[cfg(test)]
+mod tests;
 
 use mesh::db::named_key;
 use sea_orm_migration::{prelude::*, schema::*};

@@ -1,6 +1,6 @@
 //! A store on SQLite, for the tests of stores.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use audit_log::{Entry, Kind};
 use futures::{FutureExt, future::BoxFuture};
@@ -127,10 +127,10 @@ impl Place {
             resident: resident.clone(),
             name: Zeroizing::new("Anna Example".to_owned()),
             sites: [site].into(),
-            households: BTreeSet::new(),
+            joined: BTreeMap::new(),
             external_ids: ExternalIds::default(),
         };
-        let inserted = self.store.insert_resident(new, 0, vec![act()]).await;
+        let inserted = self.store.insert_resident(new, 0, act()).await;
         inserted.expect("a resident");
         resident
     }

@@ -37,6 +37,16 @@ pub(crate) struct Replica {
     pub(crate) beat: i64,
 }
 
+/// Until the transaction ends no other replica enrols, moves or erases. First of all, so that what
+/// is looked at stays and nobody waits for somebody who waits.
+pub(super) async fn hold_changes(txn: &impl ConnectionTrait) -> Result<(), Error> {
+    if mesh::db::is_postgres(txn) {
+        txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+            .await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Whether other processes may be on the same database.
     pub(crate) fn is_shared(&self) -> bool {
@@ -49,10 +59,7 @@ impl Store {
         subject: Uuid,
         at: i64,
     ) -> Result<i64, Error> {
-        if mesh::db::is_postgres(txn) {
-            txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
-                .await?;
-        }
+        hold_changes(txn).await?;
         let inserted = change::Entity::insert(change::ActiveModel {
             seq: NotSet,
             subject_id: Set(subject),

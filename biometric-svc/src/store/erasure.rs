@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Store,
+    change::hold_changes,
     entity::{erasure, subject, template},
 };
 use crate::error::Error;
@@ -87,6 +88,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    hold_changes(txn).await?;
                     let templates = template::Entity::find()
                         .filter(template::Column::SubjectId.eq(subject))
                         .count(txn)
@@ -130,6 +132,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    hold_changes(txn).await?;
                     subject::Entity::delete_by_id(subject).exec(txn).await?;
                     template::Entity::delete_many()
                         .filter(template::Column::SubjectId.eq(subject))
@@ -216,5 +219,101 @@ impl Store {
             .await?;
         let row = self.erasure(subject).await?;
         Ok(row.and_then(|row| row.final_receipt).unwrap_or(receipt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mesh::{
+        SystemClock,
+        config::{DatabaseConfig, KeyringConfig},
+        db,
+        keyring::Keyring,
+        shutdown::Shutdown,
+    };
+    use private_postgres::Postgres;
+    use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{
+        index::Protected,
+        store::{NewTemplate, migration::Migrator},
+    };
+
+    const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+         AND NOT granted AND database = \
+         (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_enrolment_that_waits_sees_another_replicas_erasure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = KeyringConfig::at(folder.path().join("keyring.json"));
+        let keyring = Keyring::open_or_create("biometric-svc", &keys, &SystemClock);
+        let keyring = keyring.await.expect("a keyring");
+        let server = Postgres::shared().expect("a private PostgreSQL server");
+        let name = format!("biometric_{}", Uuid::new_v4().simple());
+        let config = DatabaseConfig {
+            url: server.create_database(&name).expect("a database"),
+            max_connections: 4,
+            allow_plaintext_for_development: false,
+        };
+        let db = db::open::<Migrator>(&config, Shutdown::new()).await;
+        let db = db.expect("a store");
+        let store = Store::new(db.clone(), keyring);
+
+        // Another replica, in the middle of an erasure.
+        let elsewhere = db.read.begin().await.expect("a transaction");
+        hold_changes(&elsewhere).await.expect("held");
+        let subject = Uuid::new_v4();
+        let new = NewTemplate {
+            id: Uuid::new_v4(),
+            subject,
+            model: "m".into(),
+            model_version: "1".into(),
+            rotation: 1,
+            content: Protected(Zeroizing::new(vec![7; 8])),
+            galleries: vec![Uuid::new_v4()],
+            consent_reference: "signed form 1".into(),
+            consented_at: 0,
+            created_at: 0,
+        };
+        let enrolling = store.clone();
+        let enrolment = tokio::spawn(async move { enrolling.put(new).await });
+        let waiting = async {
+            loop {
+                let asked = Statement::from_string(DbBackend::Postgres, WAITING);
+                let row = db.read.query_one_raw(asked).await.expect("asked");
+                let count: i64 = row.expect("a row").try_get_by_index(0).expect("a count");
+                if count > 0 {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        waited.expect("the enrolment waits");
+        let erased = erasure::ActiveModel {
+            subject_id: Set(subject),
+            pseudonym: Set(Uuid::new_v4()),
+            templates: Set(0),
+            epoch: Set(1),
+            begun_at: Set(0),
+            erased_at: Set(None),
+            ledger_number: Set(None),
+            final_at: Set(None),
+            receipt: Set(None),
+            final_receipt: Set(None),
+        };
+        let erased = erasure::Entity::insert(erased).exec_without_returning(&elsewhere);
+        erased.await.expect("written");
+        elsewhere.commit().await.expect("committed");
+
+        let enrolled = enrolment.await.expect("no panic");
+        assert!(matches!(enrolled, Err(Error::SubjectNotFound)));
+        let templates = template::Entity::find().count(&db.read).await;
+        assert_eq!(templates.expect("counted"), 0);
     }
 }

@@ -12,7 +12,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store, consent_context,
+    Store,
+    change::hold_changes,
+    consent_context,
     entity::{erasure, rotation, subject, template},
     template_context, to_bytes,
 };
@@ -41,6 +43,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    hold_changes(txn).await?;
                     let key = subject_key(txn, &store.keyring, &new).await?;
                     let (subject, at) = (new.subject, new.created_at);
                     put(txn, &key, new).await?;
@@ -95,6 +98,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    hold_changes(txn).await?;
                     if !set_galleries(txn, subject, &galleries).await? {
                         return Ok(false);
                     }
@@ -119,6 +123,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
+                    hold_changes(txn).await?;
                     let of_model = Condition::all()
                         .add(template::Column::Model.eq(model.as_str()))
                         .add(template::Column::ModelVersion.eq(version.as_str()));

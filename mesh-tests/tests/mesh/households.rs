@@ -12,13 +12,16 @@ use propdev_proto::{
         AddMemberRequest, CreateHouseholdRequest, CreateResidentRequest, DeleteHouseholdRequest,
         EnrolFaceRequest, ExternalId, GetHouseholdRequest, GetResidentRequest, Household,
         ListHouseholdsRequest, ListMembersRequest, ListResidentsRequest, RemoveMemberRequest,
-        Resident, UpdateHouseholdRequest, UpdateResidentRequest,
+        Resident, SearchEntriesRequest, UpdateHouseholdRequest, UpdateResidentRequest,
     },
     biometric::FaceVector,
 };
 use tonic::{Code, Status};
 
-use crate::eventually;
+use crate::{
+    audit_log::{entries, link},
+    eventually,
+};
 
 on_both_databases!(
     a_member_is_recognised_at_the_households_site,
@@ -157,11 +160,32 @@ async fn a_member_is_recognised_at_the_households_site(mesh: Mesh) {
     let members = viewer.households().list_members(request).await;
     let members = members.expect("members").into_inner().resident_ids;
     assert_eq!(members, std::slice::from_ref(&person.resident_id));
+    eventually(
+        "which household it is lies sealed beside the entry",
+        async || {
+            let ask = |request: &mut SearchEntriesRequest| {
+                request.code = "household_member_added".into();
+            };
+            for entry in entries(&mesh, ask).await {
+                assert!(entry["subject"].is_null(), "{entry}");
+                let opened = link(&mesh, "privacy", &entry["number"]).await;
+                let opened = opened.expect("opened");
+                if (opened.kind.as_str(), &opened.held) == ("household", &home.household_id) {
+                    return true;
+                }
+            }
+            false
+        },
+    )
+    .await;
 
     // The household's site stays, whatever is taken away.
     let moved = put_sites(&privacy, &person, &[]).await.expect("moved");
     assert_eq!(moved.site_ids, std::slice::from_ref(there));
-    assert_eq!(moved.household_ids, std::slice::from_ref(&home.household_id));
+    assert_eq!(
+        moved.household_ids,
+        std::slice::from_ref(&home.household_id)
+    );
     assert_eq!((status(&partner).await, status(&other).await), (400, 200));
 
     let in_use = DeleteHouseholdRequest {
@@ -297,7 +321,10 @@ async fn a_resident_is_kept_as_it_was_read(mesh: Mesh) {
     let updated = updated.await.expect("updated").into_inner();
     let updated = updated.resident.expect("a resident");
     assert_eq!(updated.name, "Nina Other");
-    assert_eq!(updated.site_ids, std::slice::from_ref(&mesh.estate.other_site_id));
+    assert_eq!(
+        updated.site_ids,
+        std::slice::from_ref(&mesh.estate.other_site_id)
+    );
     let outdated = residents.update_resident(change("Nina Third"));
     assert_eq!(
         reason(&outdated.await.expect_err("outdated")),

@@ -305,10 +305,13 @@ async fn one_bad_row_keeps_all_the_others_out(mesh: Mesh) {
 
 async fn an_import_is_bounded(mesh: Mesh) {
     let before = sites(&mesh).await;
-    let names = (0..20_001).map(|n| format!("Site {n}")).collect();
-    let refused = import_sites(&mesh, names).await.expect_err("too many");
-    assert_eq!(refused.code(), Code::ResourceExhausted);
-    let reason = mesh::error::reason(&refused).map(|(reason, _)| reason);
-    assert_eq!(reason.as_deref(), Some("IMPORT_TOO_LARGE"));
+    let many = (0..20_001).map(|n| format!("Site {n}")).collect();
+    let large = vec!["x".repeat(2_000); 20_000];
+    for names in [many, large] {
+        let refused = import_sites(&mesh, names).await.expect_err("too much");
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+        let reason = mesh::error::reason(&refused).map(|(reason, _)| reason);
+        assert_eq!(reason.as_deref(), Some("IMPORT_TOO_LARGE"));
+    }
     assert_eq!(sites(&mesh).await, before);
 }

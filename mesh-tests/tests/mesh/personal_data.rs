@@ -5,8 +5,18 @@ use std::{fs, path::Path};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devmesh::estate::{BARRIER, DOOR, FOB, KEY, PLATE};
 use mesh_tests::{Database, Mesh};
-use propdev_proto::auth::SetWebhookSecretRequest;
+use propdev_proto::{
+    access::{
+        CreateGuestRequest, CreateResidentRequest, DeviceName, GrantTarget, RecordConsentRequest,
+    },
+    auth::{PlateReading, SetWebhookSecretRequest},
+};
 use serde_json::json;
+
+use crate::households::{household, moment, operator};
+
+const GUESTS_PLATE: &str = "K321MP197";
+const EXTERNAL_ID: &str = "R-hidden-1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
@@ -32,6 +42,7 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
         event[name] = json!(id);
         assert_eq!(partner.post(path, &token, Some(&event)).await.status, 202);
     }
+    register(&mesh).await;
     let request = SetWebhookSecretRequest {
         client_id: mesh.estate.client_id.clone(),
     };
@@ -44,6 +55,11 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
     let secrets = [
         b"Anna Example".to_vec(),
         b"signed form 1".to_vec(),
+        b"Gleb Hidden".to_vec(),
+        GUESTS_PLATE.as_bytes().to_vec(),
+        b"Nina Hidden".to_vec(),
+        EXTERNAL_ID.as_bytes().to_vec(),
+        b"form hidden 7".to_vec(),
         PLATE.as_bytes().to_vec(),
         KEY.as_bytes().to_vec(),
         FOB.as_bytes().to_vec(),
@@ -78,6 +94,46 @@ async fn no_file_of_a_store_holds_anything_personal_in_the_clear() {
         &fs::read(store(mesh.folder.path())).expect("readable"),
         DOOR.as_bytes()
     ));
+}
+
+/// A guest with a vehicle, and somebody whom another system knows and who has consented.
+async fn register(mesh: &Mesh) {
+    let (clerk, privacy) = (operator(mesh, "operator"), operator(mesh, "privacy"));
+    let site = &mesh.estate.site_id;
+    let guest = CreateGuestRequest {
+        household_id: household(&clerk, site).await.household_id,
+        name: "Gleb Hidden".into(),
+        ends_at: Some(moment(mesh, 3_600)),
+        plate: Some(PlateReading {
+            number: GUESTS_PLATE.into(),
+            country: String::new(),
+        }),
+        targets: vec![GrantTarget {
+            device: Some(DeviceName {
+                partner_id: mesh.estate.partner_id.clone(),
+                device_id: DOOR.into(),
+            }),
+            device_group_id: String::new(),
+        }],
+        windows: vec![],
+    };
+    let invited = clerk.guests().create_guest(guest).await;
+    invited.expect("a guest");
+    let resident = CreateResidentRequest {
+        name: "Nina Hidden".into(),
+        site_ids: vec![site.clone()],
+        external_ids: [("registry-1".into(), EXTERNAL_ID.into())].into(),
+        ..CreateResidentRequest::default()
+    };
+    let created = clerk.residents().create_resident(resident).await;
+    let resident = created.expect("created").into_inner().resident;
+    let consent = RecordConsentRequest {
+        resident_id: resident.expect("a resident").resident_id,
+        reference: "form hidden 7".into(),
+        consented_at: Some(moment(mesh, 0)),
+    };
+    let recorded = privacy.consents().record_consent(consent).await;
+    recorded.expect("recorded");
 }
 
 fn store(folder: &Path) -> std::path::PathBuf {

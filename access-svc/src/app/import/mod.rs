@@ -76,6 +76,9 @@ impl App {
             // The id stands for any: the system's name is what is looked at.
             ExternalId::new(system.clone(), "-".into())?;
         }
+        // Twins may be hashed under an epoch that this replica has yet to read.
+        self.parts.store.learns_epoch().await?;
+        self.parts.store.learns_epoch_of_names().await?;
         let total = rows.len();
         let mut work = Work {
             system,

@@ -16,7 +16,9 @@ use crate::{
     domain::{
         event::{CredentialKind, HoldingKind},
         external_id::{ExternalIds, Object},
-        import::{At, Span, Spans, check_unit},
+        holding::Held,
+        household::check_unit,
+        import::{At, Spans},
         plate::Plate,
         syntax::{check_name, is_partner_id},
     },
@@ -36,7 +38,7 @@ struct Kept {
     kind: HoldingKind,
     used: Option<Used>,
     sought: Sought,
-    span: Span,
+    held: Held,
 }
 
 impl App {
@@ -147,10 +149,9 @@ impl App {
             for household in joined {
                 let entry = Entry {
                     who: Some(who),
-                    subject: Some(household.to_string()),
                     ..self.act("household_member_added")
                 };
-                store.entry_of(&mut work.new, entry)?;
+                store.joining_of(&mut work.new, entry, household, &key)?;
             }
         }
         Ok(())
@@ -181,12 +182,12 @@ impl App {
             let plate = Plate::parse(&number, &reading.country)
                 .map_err(|error| Error::InvalidPlate(error.to_string()));
             let plate = work.faults.take(at, "plate", plate);
-            let span = span(work, at, row.held_from, row.held_to);
-            let (Some((resident, who)), Some(plate), Some(span)) = (resident, plate, span) else {
+            let held = held(work, at, row.held_from, row.held_to);
+            let (Some((resident, who)), Some(plate), Some(held)) = (resident, plate, held) else {
                 continue;
             };
             let twin = (resident, plate.lookup_bytes().to_vec());
-            spans.check(twin, span, at, "plate", &mut work.faults);
+            spans.check(twin, held, at, "plate", &mut work.faults);
             kept.push(Kept {
                 at,
                 external_ids,
@@ -195,7 +196,7 @@ impl App {
                 kind: HoldingKind::Vehicle,
                 used: None,
                 sought: Sought::plate(&plate),
-                span,
+                held,
             });
         }
         self.keep_holdings(work, kept).await
@@ -244,16 +245,16 @@ impl App {
                 faults.add(at, "credential_id", detail);
             }
             let site = sites.get(&row.site, at, "site", faults);
-            let span = span(work, at, row.held_from, row.held_to);
+            let held = held(work, at, row.held_from, row.held_to);
             let (Some((resident, who)), Some(partner), Some(kind)) = (resident, partner, kind)
             else {
                 continue;
             };
-            let (Some((site, ())), Some(span), true) = (site, span, fits) else {
+            let (Some((site, ())), Some(held), true) = (site, held, fits) else {
                 continue;
             };
             let twin = (partner, kind.code(), id.to_string());
-            spans.check(twin, span, at, "credential_id", &mut work.faults);
+            spans.check(twin, held, at, "credential_id", &mut work.faults);
             kept.push(Kept {
                 at,
                 external_ids,
@@ -262,14 +263,14 @@ impl App {
                 kind: kind.into(),
                 used: Some(Used { partner, site }),
                 sought: Sought::credential(partner, kind, &id),
-                span,
+                held,
             });
         }
-        let held: Vec<_> = kept
+        let alone: Vec<_> = kept
             .iter()
-            .map(|one| self.parts.store.held_for(&one.sought, one.span))
+            .map(|one| self.parts.store.held_alone(&one.sought, one.held))
             .collect();
-        let taken = self.parts.store.held_by_others(&held).await?;
+        let taken = self.parts.store.held_by_others(&alone).await?;
         for (one, taken) in kept.iter().zip(taken) {
             if taken {
                 let detail = "somebody holds it for a part of that time";
@@ -294,7 +295,7 @@ impl App {
             let key = keys.get(&resident).ok_or(Error::NotFound(Noun::Resident))?;
             let id = Uuid::now_v7();
             let what = (one.kind, one.used, &one.sought);
-            store.holding_of(&mut work.new, id, (resident, key), what, one.span)?;
+            store.holding_of(&mut work.new, id, (resident, key), what, one.held)?;
             let named = ObjectId {
                 object: Object::Holding,
                 id,
@@ -318,12 +319,12 @@ impl App {
     }
 }
 
-fn span(
+fn held(
     work: &mut Work,
     at: At,
     from: Option<prost_types::Timestamp>,
     to: Option<prost_types::Timestamp>,
-) -> Option<Span> {
+) -> Option<Held> {
     let given = from.is_some();
     let from: Option<Timestamp> = work.time(at, "held_from", from);
     let ends = to.is_some();
@@ -331,6 +332,6 @@ fn span(
     if (given && from.is_none()) || (ends && to.is_none()) {
         return None;
     }
-    let span = Span::new(from.unwrap_or(work.now), to);
-    work.faults.take(at, "held_to", span)
+    let held = Held::new(from.unwrap_or(work.now), to);
+    work.faults.take(at, "held_to", held)
 }

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::{App, Line, Work, column, columns};
 use crate::{
     domain::{
-        device::{DeviceKind, check_time_zone},
+        device::{DeviceKind, check_device_id, check_time_zone},
         external_id::{ExternalIds, Object},
-        import::{At, Faults, Once, check_device_id},
+        import::{At, Faults, Once},
         syntax::check_name,
     },
     error::Error,

@@ -2,11 +2,18 @@
 
 use jiff::SignedDuration;
 use propdev_proto::biometric::FaceVector;
+use uuid::Uuid;
 
 use super::{Evidence, OpenRequest};
 use crate::{
     app::{App, subject::use_key},
-    domain::{decision::Unrecognised, device::Device, plate::Plate, token::Bearer},
+    domain::{
+        consent::is_withdrawn,
+        decision::Unrecognised,
+        device::{Device, Means},
+        plate::Plate,
+        token::{Bearer, BearerSubject},
+    },
     error::Error,
     store::{Probe, Resident, Seen},
 };
@@ -46,9 +53,7 @@ impl App {
             if let Some(by) = store.used_by(&use_key).await? {
                 return Err(Error::TokenAlreadyUsed(by));
             }
-            let resident = store
-                .resident_by_pseudonym(&subject.pseudonym, bearer.partner, self.parts.clock.now())
-                .await?;
+            let resident = self.person_of(subject, bearer.partner).await?;
             return Ok(Recognised {
                 resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
@@ -75,6 +80,27 @@ impl App {
             }
             Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
         }
+    }
+
+    /// A withdrawal ends the tokens of the face at once.
+    async fn person_of(
+        &self,
+        subject: &BearerSubject,
+        partner: Uuid,
+    ) -> Result<Option<Resident>, Error> {
+        let (store, now) = (&self.parts.store, self.parts.clock.now());
+        let person = store
+            .resident_by_pseudonym(&subject.pseudonym, partner, now)
+            .await?;
+        let Some(person) = person else {
+            return Ok(None);
+        };
+        if subject.means == Means::Face
+            && is_withdrawn(subject.issued_at, store.last_withdrawal(person.id).await?)
+        {
+            return Ok(None);
+        }
+        Ok(Some(person))
     }
 
     async fn recognise_face(

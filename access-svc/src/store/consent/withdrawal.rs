@@ -114,6 +114,11 @@ impl Store {
             .await
     }
 
+    /// When the resident last withdrew.
+    pub(crate) async fn last_withdrawal(&self, resident: Uuid) -> Result<Option<Timestamp>, Error> {
+        last_of(&self.db.read, resident).await
+    }
+
     pub(super) async fn withdrawals(
         &self,
         ids: HashSet<Uuid>,

@@ -1,13 +1,19 @@
 use mesh::config::KeyringConfig;
 use sea_orm::{ActiveValue::Set, DbBackend, Statement};
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    domain::{event::CredentialKind, plate::Plate},
+    domain::{
+        event::CredentialKind,
+        external_id::{ExternalId, ExternalIds, Object},
+        plate::Plate,
+    },
+    error::{Error, Noun},
     store::{
-        NewHolding,
+        NewHolding, NewPerson,
         resident::sites_of,
-        testing::{Place, act, key_of, now, place, plate},
+        testing::{Place, act, key_of, now, place, plate, stranger},
     },
 };
 
@@ -86,11 +92,8 @@ async fn plates_and_keys_are_found_before_during_and_after_a_rotation() {
     assert!(egress.is_some());
 }
 
-#[tokio::test]
-async fn another_replicas_new_epoch_is_looked_up_too() {
-    let place = place().await;
-    let resident = place.resident().await.id;
-    place.hold(resident, NewHolding::Vehicle(plate())).await;
+/// Another replica's keyring, under whose new epoch every row is.
+async fn rotated_elsewhere(place: &Place) -> Keyring {
     let path = place.folder.path().join("keyring.json");
     let other = Keyring::open("access-svc", &KeyringConfig::at(path))
         .await
@@ -98,6 +101,53 @@ async fn another_replicas_new_epoch_is_looked_up_too() {
     other.add_epoch(now()).await.expect("an epoch");
     let records = Records::new(place.db.clone(), other.clone());
     while records.rewrap(10).await.expect("moved") > 0 {}
+    other
+}
+
+fn registered(site: Uuid) -> NewPerson {
+    let ids = ExternalIds::new([("reg".to_owned(), "R-1".to_owned())]);
+    NewPerson {
+        resident: stranger(),
+        name: Zeroizing::new("Anna Example".to_owned()),
+        sites: [site].into(),
+        joined: [].into(),
+        external_ids: ids.expect("ids"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_under_another_replicas_new_epoch_is_found() {
+    let place = place().await;
+    let person = registered(place.site().await);
+    let id = person.resident.id;
+    let inserted = place.store.insert_resident(person, 0, act()).await;
+    inserted.expect("a resident");
+    rotated_elsewhere(&place).await;
+    let name = ExternalId::new("reg".into(), "R-1".into()).expect("an id");
+    let found = place.store.resolve_one(Object::Resident, name).await;
+    assert_eq!(found.expect("asked"), Some(id));
+}
+
+#[tokio::test]
+async fn a_name_under_another_replicas_new_epoch_is_taken() {
+    let place = place().await;
+    let site = place.site().await;
+    let insert = async || {
+        let person = registered(site);
+        place.store.insert_resident(person, 0, act()).await
+    };
+    insert().await.expect("a resident");
+    rotated_elsewhere(&place).await;
+    let twin = insert().await;
+    assert!(matches!(twin, Err(Error::Exists(Noun::ExternalId))));
+}
+
+#[tokio::test]
+async fn another_replicas_new_epoch_is_looked_up_too() {
+    let place = place().await;
+    let resident = place.resident().await.id;
+    place.hold(resident, NewHolding::Vehicle(plate())).await;
+    let other = rotated_elsewhere(&place).await;
     assert!(place.finds(&plate(), resident).await);
     assert_eq!(place.keyring.current().id, other.current().id);
 }

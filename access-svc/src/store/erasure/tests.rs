@@ -413,10 +413,10 @@ async fn memberships_consents_and_other_systems_names_go_with_the_person() {
         resident: resident.clone(),
         name: zeroize::Zeroizing::new("Anna Example".into()),
         sites: [].into(),
-        households: [household].into(),
+        joined: [(household, act())].into(),
         external_ids: ExternalIds::new(named).expect("ids"),
     };
-    let inserted = store.insert_resident(new, 0, vec![act()]).await;
+    let inserted = store.insert_resident(new, 0, act()).await;
     assert_eq!(inserted.expect("inserted"), [site]);
     let first = store.record_consent(consent_of(&resident), now(), act());
     first.await.expect("recorded");

@@ -116,6 +116,12 @@ async fn a_guest_comes_whole_or_not_at_all() {
     assert_eq!(place.holder(&[home], now()).await, Some(guest.id));
     let sites = place.store.galleries(guest.id).await.expect("asked");
     assert_eq!(sites.expect("some").sites, [home]);
+    let vehicle = entity::holding::Entity::find().one(&place.db.read).await;
+    let vehicle = vehicle.expect("asked").expect("a vehicle").id.to_string();
+    let queue = place.store.queued_entries(100).await.expect("entries");
+    let named = |payload: &[u8]| String::from_utf8_lossy(payload).contains(&vehicle);
+    let told = queue.entries.iter().filter(|(_, payload)| named(payload));
+    assert_eq!(told.count(), 1, "the audit log names the vehicle");
 }
 
 #[tokio::test]

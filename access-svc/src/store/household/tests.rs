@@ -113,6 +113,32 @@ async fn a_household_goes_with_its_rights_once_nobody_lives_there() {
 }
 
 #[tokio::test]
+async fn the_audit_log_seals_where_somebody_lives() {
+    use entity::audit_entry::{Column, Entity};
+    let place = place().await;
+    let home = place.site().await;
+    let (resident, household) = (place.resident_at(home).await, place.household(home).await);
+    let member = Membership {
+        household,
+        resident: resident.id,
+    };
+    place.store.add_member(member, act()).await.expect("added");
+    let removed = place.store.remove_member(member, act()).await;
+    removed.expect("removed");
+    let told = Entity::find()
+        .filter(Column::AuditPseudonym.eq(resident.audit_pseudonym))
+        .all(&place.db.read)
+        .await
+        .expect("entries");
+    assert_eq!(told.len(), 2);
+    for entry in told {
+        assert!(entry.sealed.is_some());
+        let payload = String::from_utf8_lossy(&entry.payload).into_owned();
+        assert!(!payload.contains(&household.to_string()), "{payload}");
+    }
+}
+
+#[tokio::test]
 async fn a_building_is_of_the_households_site() {
     let place = place().await;
     let (home, other) = (place.site().await, place.site().await);

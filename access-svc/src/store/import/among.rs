@@ -9,9 +9,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Held, IDS, ROWS};
+use super::{Alone, IDS, ROWS};
 use crate::{
-    domain::import::Span,
+    domain::holding::Held,
     error::Error,
     store::{
         Store,
@@ -43,8 +43,8 @@ impl From<device::Model> for DeviceAt {
 
 impl Store {
     /// Which of these somebody holds for a part of the span, in their order.
-    pub(crate) async fn held_by_others(&self, held: &[Held]) -> Result<Vec<bool>, Error> {
-        Ok(taken(&self.db.read, held).await?)
+    pub(crate) async fn held_by_others(&self, alone: &[Alone]) -> Result<Vec<bool>, Error> {
+        Ok(taken(&self.db.read, alone).await?)
     }
 
     pub(crate) async fn partners_among(&self, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Error> {
@@ -159,7 +159,7 @@ async fn rows_of<E: EntityTrait>(
     Ok(rows)
 }
 
-pub(super) async fn taken(db: &impl ConnectionTrait, held: &[Held]) -> Result<Vec<bool>, DbErr> {
+pub(super) async fn taken(db: &impl ConnectionTrait, alone: &[Alone]) -> Result<Vec<bool>, DbErr> {
     use holding::{Column, Entity};
     // What somebody who is being erased held is free.
     let present = resident::Entity::find()
@@ -167,8 +167,8 @@ pub(super) async fn taken(db: &impl ConnectionTrait, held: &[Held]) -> Result<Ve
         .column(resident::Column::Id)
         .filter(resident::Column::Erasing.eq(false))
         .into_query();
-    let mut found: HashMap<Vec<u8>, Vec<Span>> = HashMap::new();
-    for some in held.chunks(ROWS) {
+    let mut found: HashMap<Vec<u8>, Vec<Held>> = HashMap::new();
+    for some in alone.chunks(ROWS) {
         let hashes = some.iter().flat_map(|one| one.hashes.iter().cloned());
         let rows = Entity::find()
             .filter(Column::Lookup.is_in(hashes))
@@ -180,15 +180,15 @@ pub(super) async fn taken(db: &impl ConnectionTrait, held: &[Held]) -> Result<Ve
             if row.held_to.is_some_and(|to| to <= row.held_from) {
                 continue;
             }
-            found.entry(row.lookup).or_default().push(Span {
+            found.entry(row.lookup).or_default().push(Held {
                 from: from_micros(row.held_from),
                 to: row.held_to.map(from_micros),
             });
         }
     }
-    let is_taken = |one: &Held| {
-        let spans = one.hashes.iter().filter_map(|hash| found.get(hash));
-        spans.flatten().any(|span| span.overlaps(&one.span))
+    let is_taken = |one: &Alone| {
+        let others = one.hashes.iter().filter_map(|hash| found.get(hash));
+        others.flatten().any(|other| other.overlaps(one.held))
     };
-    Ok(held.iter().map(is_taken).collect())
+    Ok(alone.iter().map(is_taken).collect())
 }

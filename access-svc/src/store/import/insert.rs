@@ -37,7 +37,7 @@ impl Store {
 
 async fn insert_objects(txn: &DatabaseTransaction, new: NewObjects) -> Result<(), Error> {
     new.needed.check(txn).await?;
-    if taken(txn, &new.held).await?.contains(&true) {
+    if taken(txn, &new.alone).await?.contains(&true) {
         return Err(Error::Exists(Noun::Holding));
     }
     insert_all(txn, new.sites).await?;
@@ -128,6 +128,9 @@ impl Needed {
         still_there::<device_group::Entity>(txn, id, ids, Noun::DeviceGroup).await?;
         let (id, ids) = (household::Column::Id, &self.households);
         still_there::<household::Entity>(txn, id, ids, Noun::Household).await?;
+        // One at a time of a household's states: what billing compares with must not change.
+        let (id, ids, lock) = (household::Column::Id, &self.payers, LockType::NoKeyUpdate);
+        locked::<household::Entity>(txn, id, ids, lock, Noun::Household).await?;
         // One at a time of a partner's keys and fobs: two replicas would not see each other's.
         let (id, ids, lock) = (partner::Column::Id, &self.partners, LockType::NoKeyUpdate);
         locked::<partner::Entity>(txn, id, ids, lock, Noun::Partner).await?;

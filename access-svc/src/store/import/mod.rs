@@ -16,7 +16,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    NewExternalIds, ResidentKey, Sought, Store, context,
+    NewExternalIds, ResidentKey, Sealer, Sought, Store, context,
     entity::{
         building, device, device_group, device_group_member, entrance, grant, holding, household,
         household_member, resident, resident_site, site, subscription,
@@ -27,7 +27,8 @@ use super::{
 };
 use crate::{
     domain::{
-        device::DeviceKind, etag::Version, event::HoldingKind, import::Span, schedule::Window,
+        device::DeviceKind, entry::Link, etag::Version, event::HoldingKind, holding::Held,
+        schedule::Window,
     },
     error::Error,
 };
@@ -38,9 +39,9 @@ const ROWS: usize = 500;
 const IDS: usize = 10_000;
 
 /// A key or a fob and the span for which nobody else may hold it.
-pub(crate) struct Held {
+pub(crate) struct Alone {
     hashes: Vec<Vec<u8>>,
-    span: Span,
+    held: Held,
 }
 
 /// Of which partner a key or a fob is, and where it is used.
@@ -92,7 +93,7 @@ pub(crate) struct NewObjects {
     subscriptions: Vec<subscription::ActiveModel>,
     external_ids: Vec<NewExternalIds>,
     entries: Vec<NewEntry>,
-    held: Vec<Held>,
+    alone: Vec<Alone>,
     needed: Needed,
 }
 
@@ -104,6 +105,8 @@ struct Needed {
     devices: BTreeSet<Uuid>,
     groups: BTreeSet<Uuid>,
     households: BTreeSet<Uuid>,
+    /// Households whose states of payment take the place of others.
+    payers: BTreeSet<Uuid>,
     residents: BTreeSet<Uuid>,
     partners: BTreeSet<Uuid>,
 }
@@ -225,7 +228,7 @@ impl NewObjects {
         state: &NewState,
         now: i64,
     ) {
-        self.needed.households.insert(household);
+        self.needed.payers.insert(household);
         self.needed.sites.insert(site);
         self.subscriptions.push(subscription::ActiveModel {
             household_id: Set(household),
@@ -243,6 +246,20 @@ impl NewObjects {
 impl Store {
     pub(crate) fn entry_of(&self, new: &mut NewObjects, entry: Entry) -> Result<(), Error> {
         new.entries.push(self.new_entry(entry, None)?);
+        Ok(())
+    }
+
+    /// Which household it is stands beside the entry, under the resident's key.
+    pub(crate) fn joining_of(
+        &self,
+        new: &mut NewObjects,
+        entry: Entry,
+        household: Uuid,
+        key: &ResidentKey,
+    ) -> Result<(), Error> {
+        let link = Link::Household(household);
+        let entry = self.new_entry(entry, Some((&link, Sealer::Resident(key))))?;
+        new.entries.push(entry);
         Ok(())
     }
 
@@ -294,14 +311,14 @@ impl Store {
         id: Uuid,
         (resident, key): (Uuid, &ResidentKey),
         (kind, used, sought): (HoldingKind, Option<Used>, &Sought),
-        span: Span,
+        held: Held,
     ) -> Result<(), Error> {
         let epoch = self.keyring.current();
         new.needed.residents.insert(resident);
         if let Some(used) = used {
             new.needed.partners.insert(used.partner);
             new.needed.sites.insert(used.site);
-            new.held.push(self.held_for(sought, span));
+            new.alone.push(self.held_alone(sought, held));
         }
         new.holdings.push(holding::ActiveModel {
             id: Set(id),
@@ -311,8 +328,8 @@ impl Store {
             lookup: Set(sought.hash(&epoch)),
             lookup_epoch: Set(epoch.id),
             sealed: Set(key.0.seal(sought.bytes(), &context(VALUE, id))?),
-            held_from: Set(to_micros(span.from)),
-            held_to: Set(span.to.map(to_micros)),
+            held_from: Set(to_micros(held.from)),
+            held_to: Set(held.to.map(to_micros)),
             version: Set(Version::FIRST.0),
         });
         Ok(())
@@ -344,10 +361,10 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn held_for(&self, sought: &Sought, span: Span) -> Held {
-        Held {
+    pub(crate) fn held_alone(&self, sought: &Sought, held: Held) -> Alone {
+        Alone {
             hashes: sought.hashes(&self.keyring),
-            span,
+            held,
         }
     }
 }

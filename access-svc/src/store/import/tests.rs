@@ -98,7 +98,7 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
     assert!(theirs == named("R-1"));
 
     let sought = Sought::credential(partner, CredentialKind::Key, "key-9");
-    let span = Span {
+    let held_since = Held {
         from: now(),
         to: None,
     };
@@ -108,7 +108,7 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
         let holding = Uuid::now_v7();
         place
             .store
-            .holding_of(&mut new, holding, (id, &key), what, span)
+            .holding_of(&mut new, holding, (id, &key), what, held_since)
             .expect("sealed");
         place.store.insert_objects(new).await
     };

@@ -1,9 +1,11 @@
 //! Places below a site, households, consents, guests, other systems' ids, and versions.
 
 use mesh::{Clock, SystemClock, clock::to_micros};
-use sea_orm::{ConnectionTrait, Statement, Value};
 use sea_orm_migration::{prelude::*, schema::*};
 use uuid::Uuid;
+
+/// Payers read and given households in one go.
+const AT_ONCE: u64 = 500;
 
 pub(super) struct Registry;
 
@@ -41,6 +43,11 @@ const INDEXES: [&str; 21] = [
 
 #[async_trait::async_trait]
 impl MigrationTrait for Registry {
+    /// On SQLite too: tables are renamed, and half of it could not be begun again.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in places().into_iter().chain(people()) {
             manager.create_table(table).await?;
@@ -186,10 +193,10 @@ async fn widen_grants(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Until now a resident paid: each who did becomes a household of one.
+/// Until now a resident paid: each who did becomes a household of one. What somebody paid who is
+/// being erased goes with the old table.
 async fn households_pay(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let db = manager.get_connection();
-    let backend = db.get_database_backend();
     db.execute_unprepared("ALTER TABLE subscriptions RENAME TO residents_subscriptions")
         .await?;
     let subscriptions = Table::create()
@@ -210,44 +217,81 @@ async fn households_pay(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .to_owned();
     manager.create_table(subscriptions).await?;
-    let payers = Query::select()
-        .columns(["resident_id", "site_id"].map(Alias::new))
-        .from(Alias::new("residents_subscriptions"))
-        .order_by(Alias::new("resident_id"), Order::Asc)
-        .order_by(Alias::new("site_id"), Order::Asc)
-        .to_owned();
     let now = to_micros(SystemClock.now());
-    let mut last = None;
-    for row in db.query_all(&payers).await? {
-        let resident: Uuid = row.try_get_by_index(0)?;
-        let site: Uuid = row.try_get_by_index(1)?;
-        if last.replace(resident) == Some(resident) {
-            continue;
+    let mut last: Option<Uuid> = None;
+    loop {
+        let rows = db.query_all(&payers_after(last)).await?;
+        if rows.is_empty() {
+            break;
         }
-        let household = Uuid::now_v7();
-        let run = |sql: &str, values: Vec<Value>| {
-            db.execute_raw(Statement::from_sql_and_values(backend, sql, values))
-        };
-        run(
-            "INSERT INTO households (id, site_id, unit, version, created_at) \
-             VALUES ($1, $2, '', 1, $3)",
-            vec![household.into(), site.into(), now.into()],
-        )
-        .await?;
-        run(
-            "INSERT INTO household_members (household_id, resident_id) VALUES ($1, $2)",
-            vec![household.into(), resident.into()],
-        )
-        .await?;
-        run(
-            "INSERT INTO subscriptions (household_id, site_id, kind, paid_until, grace_days, \
-             suspended, as_of, version) SELECT $1, site_id, kind, paid_until, grace_days, FALSE, \
-             0, 1 FROM residents_subscriptions WHERE resident_id = $2",
-            vec![household.into(), resident.into()],
-        )
-        .await?;
+        let columns = ["id", "site_id", "unit", "version", "created_at"];
+        let mut households = insert_into("households", columns);
+        let mut members = insert_into("household_members", ["household_id", "resident_id"]);
+        for row in rows {
+            let resident: Uuid = row.try_get_by_index(0)?;
+            let site: Uuid = row.try_get_by_index(1)?;
+            // Who paid for several sites or kinds has a row of each.
+            if last.replace(resident) == Some(resident) {
+                continue;
+            }
+            let id = Uuid::now_v7();
+            let household = [
+                Expr::val(id),
+                Expr::val(site),
+                Expr::val(""),
+                Expr::val(1_i64),
+                Expr::val(now),
+            ];
+            households.values(household).map_err(unfit)?;
+            members
+                .values([Expr::val(id), Expr::val(resident)])
+                .map_err(unfit)?;
+        }
+        manager.execute(households).await?;
+        manager.execute(members).await?;
     }
+    db.execute_unprepared(
+        "INSERT INTO subscriptions (household_id, site_id, kind, paid_until, grace_days, \
+         suspended, as_of, version) SELECT home.household_id, paid.site_id, paid.kind, \
+         paid.paid_until, paid.grace_days, FALSE, 0, 1 FROM residents_subscriptions AS paid \
+         JOIN household_members AS home ON home.resident_id = paid.resident_id",
+    )
+    .await?;
     db.execute_unprepared("DROP TABLE residents_subscriptions")
         .await?;
     Ok(())
+}
+
+/// Each with the sites paid for.
+fn payers_after(last: Option<Uuid>) -> SelectStatement {
+    let resident = || Alias::new("resident_id");
+    let there = Query::select()
+        .column(Alias::new("id"))
+        .from(Alias::new("residents"))
+        .and_where(Expr::col(Alias::new("erasing")).eq(false))
+        .to_owned();
+    let mut payers = Query::select();
+    payers
+        .column(resident())
+        .column(Alias::new("site_id"))
+        .from(Alias::new("residents_subscriptions"))
+        .and_where(Expr::col(resident()).in_subquery(there))
+        .order_by(resident(), Order::Asc)
+        .order_by(Alias::new("site_id"), Order::Asc)
+        .limit(AT_ONCE);
+    if let Some(last) = last {
+        payers.and_where(Expr::col(resident()).gt(last));
+    }
+    payers
+}
+
+fn insert_into<const N: usize>(table: &'static str, columns: [&'static str; N]) -> InsertStatement {
+    Query::insert()
+        .into_table(Alias::new(table))
+        .columns(columns.map(Alias::new))
+        .to_owned()
+}
+
+fn unfit(error: sea_query::error::Error) -> DbErr {
+    DbErr::Custom(error.to_string())
 }

@@ -7,8 +7,14 @@ use std::{
 
 use audit_log::Entry;
 use futures::FutureExt;
-use mesh::{db::Db, gather::Gatherer};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
+use mesh::{
+    db::{Db, is_postgres},
+    gather::Gatherer,
+};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockType},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -105,6 +111,18 @@ async fn record_pending(
             let ids = of_status.entry(one.status.code()).or_default();
             ids.push(one.opening);
         }
+    }
+    if first.len() > 1 && is_postgres(txn) {
+        // One order everywhere, or two replicas lock each other out.
+        Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(first))
+            .order_by_asc(Column::Id)
+            .lock(LockType::NoKeyUpdate)
+            .into_tuple::<Uuid>()
+            .all(txn)
+            .await?;
     }
     let mut rows = HashMap::new();
     for (status, ids) in of_status {

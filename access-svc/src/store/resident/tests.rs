@@ -43,10 +43,10 @@ async fn sites_of_households_are_a_residents_and_cannot_be_taken_away() {
         resident,
         name: Zeroizing::new("Anna Example".into()),
         sites: [].into(),
-        households: [household].into(),
+        joined: [(household, act())].into(),
         external_ids: ExternalIds::default(),
     };
-    let inserted = place.store.insert_resident(new, 0, vec![act()]).await;
+    let inserted = place.store.insert_resident(new, 0, act()).await;
     assert_eq!(inserted.expect("inserted"), [home]);
     assert!(
         place
@@ -205,10 +205,10 @@ async fn a_guest_whose_end_has_passed_is_recognised_no_more() {
         resident: guest.clone(),
         name: Zeroizing::new(String::new()),
         sites: [site].into(),
-        households: [].into(),
+        joined: [].into(),
         external_ids: ExternalIds::default(),
     };
-    let inserted = place.store.insert_resident(new, 0, vec![act()]).await;
+    let inserted = place.store.insert_resident(new, 0, act()).await;
     inserted.expect("inserted");
     for (at, is_here) in [(now(), true), (end, false)] {
         let found = place.store.resident_by_subject(guest.subject, at).await;

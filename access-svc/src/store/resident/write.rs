@@ -1,6 +1,6 @@
 //! Residents as they come and change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use audit_log::Entry;
 use futures::FutureExt;
@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     domain::{
+        entry::Link,
         etag::{IfMatch, Version},
         external_id::{ExternalIds, Object},
     },
     error::Error,
-    store::{NewExternalIds, ObjectId, Owner, external_id, log},
+    store::{NewExternalIds, ObjectId, Owner, Sealer, external_id, log},
 };
 
 /// Somebody who is about to be there.
@@ -30,7 +31,8 @@ pub(crate) struct NewPerson {
     pub(crate) name: Zeroizing<String>,
     /// Beside those of the households.
     pub(crate) sites: BTreeSet<Uuid>,
-    pub(crate) households: BTreeSet<Uuid>,
+    /// Households, each with what is told of it.
+    pub(crate) joined: BTreeMap<Uuid, Entry>,
     pub(crate) external_ids: ExternalIds,
 }
 
@@ -76,8 +78,9 @@ impl Store {
         &self,
         new: NewPerson,
         now: i64,
-        tellings: Vec<Entry>,
+        telling: Entry,
     ) -> Result<Vec<Uuid>, Error> {
+        self.learns_epoch_of_names().await?;
         let id = new.resident.id;
         let (row, key) = residents_row(self, &new.resident, &new.name, now)?;
         let of = ObjectId {
@@ -86,22 +89,25 @@ impl Store {
         };
         let external_ids =
             self.new_external_ids(of, &Owner::Resident(id, &key), &new.external_ids)?;
-        let tellings = tellings
-            .into_iter()
-            .map(|telling| self.new_entry(telling, None))
-            .collect::<Result<_, _>>()?;
+        let mut tellings = vec![self.new_entry(telling, None)?];
+        let mut households = BTreeSet::new();
+        for (household, telling) in new.joined {
+            let link = Link::Household(household);
+            tellings.push(self.new_entry(telling, Some((&link, Sealer::Resident(&key))))?);
+            households.insert(household);
+        }
         self.db
             .writer
             .write(move |txn| {
                 async move {
-                    let mut sites = sites_of_households(txn, &new.households).await?;
+                    let mut sites = sites_of_households(txn, &households).await?;
                     sites.extend(new.sites);
                     check_sites(txn, &sites).await?;
                     entity::resident::Entity::insert(row)
                         .exec_without_returning(txn)
                         .await?;
                     add_sites(txn, id, sites.iter().copied().collect()).await?;
-                    insert_memberships(txn, id, new.households).await?;
+                    insert_memberships(txn, id, households).await?;
                     external_id::insert(txn, external_ids).await?;
                     log::insert(txn, tellings).await?;
                     Ok(sites.into_iter().collect())
