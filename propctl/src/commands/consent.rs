@@ -23,8 +23,8 @@ pub(crate) enum Consent {
         /// What proves it, e.g. the number of the signed form; - reads it from stdin
         #[arg(long)]
         reference: String,
-        /// RFC 3339
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the beginning of that day in UTC
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
         consented_at: Timestamp,
     },
     /// References are shown to operator/privacy alone

@@ -102,8 +102,8 @@ pub(crate) struct EnrolFace {
     /// What proves the consent, e.g. the number of the signed form
     #[arg(long, value_name = "REFERENCE")]
     consent_reference: String,
-    /// RFC 3339; without it, now
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// RFC 3339, or a date for the beginning of that day in UTC; without it, now
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
     consented_at: Option<Timestamp>,
     /// UUID of a template to replace; without it, a new one
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
