@@ -116,7 +116,7 @@ impl Holding {
 
 impl Row for access::Holding {
     const MESSAGE: &'static str = "propdev.access.v1.Holding";
-    const COLUMNS: &'static [&'static str] = &["HOLDING", "KIND", "RESIDENT", "FROM", "TO"];
+    const COLUMNS: &'static [&'static str] = &["HOLDING", "KIND", "RESIDENT", "FROM", "TO", "ETAG"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -125,6 +125,7 @@ impl Row for access::Holding {
             self.resident_id.clone(),
             moment::show(self.held_from.as_ref()),
             moment::show(self.held_to.as_ref()),
+            self.etag.clone(),
         ]
     }
 }

@@ -274,7 +274,8 @@ impl EnrolFace {
 
 impl Row for access::Resident {
     const MESSAGE: &'static str = "propdev.access.v1.Resident";
-    const COLUMNS: &'static [&'static str] = &["RESIDENT", "NAME", "SITES", "STATE", "PSEUDONYM"];
+    const COLUMNS: &'static [&'static str] =
+        &["RESIDENT", "NAME", "SITES", "STATE", "PSEUDONYM", "ETAG"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -288,6 +289,7 @@ impl Row for access::Resident {
             }
             .into(),
             or_dash(&self.audit_pseudonym),
+            self.etag.clone(),
         ]
     }
 }
