@@ -81,11 +81,12 @@ impl App {
         households: &Named,
         sites: &Named,
     ) -> Result<NewPayment, Error> {
+        let now = self.parts.clock.now();
         let payment = Payment {
             paid: state.paid,
-            as_of: state.as_of.unwrap_or_else(|| self.parts.clock.now()),
+            as_of: state.as_of.unwrap_or(now),
         };
-        payment.validate()?;
+        payment.validate(now)?;
         let site = state.site.map(|site| sites.id_of(site, Noun::Site));
         Ok(NewPayment {
             household: households.id_of(state.household, Noun::Household)?,

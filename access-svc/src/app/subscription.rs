@@ -26,11 +26,12 @@ impl App {
         &self,
         new: NewSubscription,
     ) -> Result<StoredSubscription, Error> {
+        let now = self.parts.clock.now();
         let payment = Payment {
             paid: new.paid,
-            as_of: new.as_of.unwrap_or_else(|| self.parts.clock.now()),
+            as_of: new.as_of.unwrap_or(now),
         };
-        payment.validate()?;
+        payment.validate(now)?;
         let told = NewPayment {
             household: new.household,
             site: Some(new.site),

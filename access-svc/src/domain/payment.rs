@@ -1,10 +1,14 @@
 //! What others know of payments, and what comes of it here.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mesh::clock::to_micros;
 
 use super::decision::Subscription;
 use crate::error::Error;
+
+/// How far the clock of whoever tells of payments may run ahead; a time zone taken for UTC does
+/// not come nearer.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// A state of payment, and of which moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +27,18 @@ pub(crate) enum Outcome {
 }
 
 impl Payment {
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self, now: Timestamp) -> Result<(), Error> {
         if self.paid.grace_days > 365 {
             return Err(Error::InvalidField {
                 field: "grace_days",
                 detail: "must be 0 to 365",
+            });
+        }
+        // Until that moment comes, every true state would be an older one.
+        if self.as_of.duration_since(now) > AHEAD {
+            return Err(Error::InvalidField {
+                field: "as_of",
+                detail: "lies ahead by more than a day",
             });
         }
         Ok(())
@@ -93,7 +104,21 @@ mod tests {
 
     #[test]
     fn grace_has_a_bound() {
-        assert!(payment("2026-11-24T12:00:00Z", 365).validate().is_ok());
-        assert!(payment("2026-11-24T12:00:00Z", 366).validate().is_err());
+        let now = at("2026-11-24T12:00:00Z");
+        assert!(payment("2026-11-24T12:00:00Z", 365).validate(now).is_ok());
+        assert!(payment("2026-11-24T12:00:00Z", 366).validate(now).is_err());
+    }
+
+    #[test]
+    fn no_state_is_of_the_day_after_tomorrow() {
+        let now = at("2026-11-24T12:00:00Z");
+        for (as_of, good) in [
+            ("2020-01-01T00:00:00Z", true),
+            ("2026-11-25T12:00:00Z", true),
+            ("2026-11-25T12:00:01Z", false),
+            ("2030-01-01T00:00:00Z", false),
+        ] {
+            assert_eq!(payment(as_of, 0).validate(now).is_ok(), good, "{as_of}");
+        }
     }
 }
