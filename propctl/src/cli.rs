@@ -280,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_opens_something() {
+        let guest = "propctl guest add --household h --ends-at 2026-12-31";
+        for (targets, good) in [
+            ("", false),
+            (" --device p/door-1", true),
+            (" --group g", true),
+            (" --group g --device p/door-1 --device p/door-2", true),
+        ] {
+            let parsed = Cli::try_parse_from(format!("{guest}{targets}").split(' '));
+            assert_eq!(parsed.is_ok(), good, "{targets}");
+        }
+    }
+
+    #[test]
     fn no_secret_can_be_an_argument() {
         let refused = Cli::try_parse_from(["propctl", "partner", "add", "--intercom-secret", "x"]);
         assert!(refused.is_err());
