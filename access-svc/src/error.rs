@@ -49,7 +49,7 @@ pub enum Error {
     },
     #[error("no such {0}")]
     NotFound(Noun),
-    #[error("{0} exists already")]
+    #[error("{}", .0.taken())]
     Exists(Noun),
     #[error("{0} is in use")]
     InUse(Noun),
@@ -151,6 +151,16 @@ impl Noun {
     }
 }
 
+impl Noun {
+    /// Why there cannot be another one.
+    fn taken(self) -> String {
+        match self {
+            Self::Holding => "somebody holds it for a part of that time".into(),
+            noun => format!("{noun} exists already"),
+        }
+    }
+}
+
 impl std::fmt::Display for Noun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name().to_lowercase().replace('_', " "))
@@ -244,4 +254,20 @@ fn invalid_events(message: String, faults: Vec<(u32, String)>) -> Status {
             .collect::<Vec<_>>(),
     );
     Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exists_already_is_told_as_its_kind_is_taken() {
+        let told = |noun| Status::from(Error::Exists(noun));
+        let device = told(Noun::Device);
+        assert_eq!(device.message(), "device exists already");
+        let held = told(Noun::Holding);
+        assert_eq!(held.message(), "somebody holds it for a part of that time");
+        let reason = mesh::error::reason(&held).map(|(reason, _)| reason);
+        assert_eq!(reason.as_deref(), Some("HOLDING_EXISTS"));
+    }
 }

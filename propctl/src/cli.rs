@@ -256,6 +256,44 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_a_time_wherever_a_span_is_given() {
+        for arguments in [
+            "propctl vehicle add --resident r --plate - --held-from 2026-01-01 --held-to 2026-01-31",
+            "propctl key add --resident r --partner p --site s --id - --held-from 2026-01-01",
+            "propctl holding update h --held-from 2026-01-01 --held-to 2026-01-31",
+            "propctl consent record --resident r --reference - --consented-at 2026-01-01",
+            "propctl audit search --since 2026-01-01 --until 2026-01-31",
+        ] {
+            let parsed = Cli::try_parse_from(arguments.split(' '));
+            assert!(parsed.is_ok(), "{arguments}");
+        }
+        let arguments = "propctl vehicle add --resident r --plate - --held-from 2026-01-31 \
+                         --held-to 2026-01-31";
+        let Command::Vehicle(Vehicle::Add {
+            held_from, held_to, ..
+        }) = Cli::parse_from(arguments.split_whitespace()).command
+        else {
+            panic!("another command");
+        };
+        let told = [held_from, held_to].map(|time| time.expect("a time").to_string());
+        assert_eq!(told, ["2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn a_guest_opens_something() {
+        let guest = "propctl guest add --household h --ends-at 2026-12-31";
+        for (targets, good) in [
+            ("", false),
+            (" --device p/door-1", true),
+            (" --group g", true),
+            (" --group g --device p/door-1 --device p/door-2", true),
+        ] {
+            let parsed = Cli::try_parse_from(format!("{guest}{targets}").split(' '));
+            assert_eq!(parsed.is_ok(), good, "{targets}");
+        }
+    }
+
+    #[test]
     fn no_secret_can_be_an_argument() {
         let refused = Cli::try_parse_from(["propctl", "partner", "add", "--intercom-secret", "x"]);
         assert!(refused.is_err());

@@ -9,7 +9,7 @@ use std::{
 use csv::{ByteRecord, ReaderBuilder};
 use zeroize::Zeroizing;
 
-use crate::{error::Failure, input::STDIN};
+use crate::{error::Failure, input::STDIN, output::counted};
 
 /// Far above any register's.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -139,6 +139,10 @@ fn header_names(
     header: &ByteRecord,
     columns: &'static [Column],
 ) -> Result<Vec<&'static str>, Vec<Fault>> {
+    if header.len() == 1 && header[0].iter().any(|byte| matches!(byte, b';' | b'\t')) {
+        let detail = "has columns separated by something else than commas";
+        return Err(vec![Fault::new(1, "", detail)]);
+    }
     let mut names = Vec::new();
     let mut faults = Vec::new();
     for (place, cell) in header.iter().enumerate() {
@@ -177,11 +181,8 @@ type Cells = Vec<(&'static str, Zeroizing<String>)>;
 
 fn cells(record: &ByteRecord, names: &[&'static str]) -> Result<Cells, String> {
     if record.len() != names.len() {
-        return Err(format!(
-            "has {} cells in place of {}",
-            record.len(),
-            names.len()
-        ));
+        let cells = counted(record.len() as u64, "cell");
+        return Err(format!("has {cells} in place of {}", names.len()));
     }
     names
         .iter()
@@ -292,6 +293,11 @@ mod tests {
         assert_eq!(fields, ["nmae", "site", "name"]);
         assert!(faults.iter().all(|fault| fault.line == 1));
         assert_eq!(told("").1.len(), 1);
+        for spreadsheet in ["name;site\nNorth;s1\n", "name\tsite\n"] {
+            let (_, faults) = told(spreadsheet);
+            assert_eq!(faults.len(), 1);
+            assert!(faults[0].detail.contains("commas"));
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Local(_) => Self::USAGE,
             Self::Outcome { exit_code, .. } => *exit_code,
+            // The same file is too large at any time.
+            Self::Call { status, .. } if is_too_large(status) => Self::REFUSED,
             Self::Call { status, .. } if mesh::error::is_unavailable(status) => Self::UNREACHABLE,
             Self::Call { status, .. } => match status.code() {
                 Code::PermissionDenied | Code::Unauthenticated => Self::DENIED,
@@ -227,6 +229,11 @@ mod tests {
             (Status::permission_denied("x"), 4),
             (Status::unauthenticated("x"), 4),
             (Status::not_found("x"), 5),
+            (Status::resource_exhausted("x"), 3),
+            (
+                mesh::error::status(Code::ResourceExhausted, "IMPORT_TOO_LARGE", "x"),
+                1,
+            ),
         ] {
             assert_eq!(failed(status.clone()).exit_code(), code, "{status:?}");
         }

@@ -95,7 +95,7 @@ impl Follow {
                     note("the stream broke off; it is taken up again");
                 }
                 Err(failure) => {
-                    if !cursor.is_empty() {
+                    if begun {
                         note(&format!("to go on from here: --cursor {cursor}"));
                     }
                     return Err(failure);

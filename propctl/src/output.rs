@@ -184,6 +184,12 @@ pub(crate) fn or_dash(text: &str) -> String {
     }
 }
 
+/// `1 line`, `2 lines`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{many}")
+}
+
 pub(crate) fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.into()
 }

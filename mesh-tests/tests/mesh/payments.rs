@@ -133,6 +133,14 @@ async fn what_billing_pushes_opens_and_closes(mesh: Mesh) {
     let again = push(unpaid).await.expect("pushed");
     assert_eq!(again, PaymentOutcome::Applied, "a repeat");
 
+    // Of a time to come it would make every later one an older one.
+    let ahead = push(state(&household, PAID, now + 2 * 86_400)).await;
+    let ahead = ahead.expect_err("refused");
+    assert_eq!(
+        refusal(&ahead),
+        (Code::InvalidArgument, "INVALID_FIELD".into())
+    );
+
     let paid = state(&household, PAID, now + 1);
     push(paid.clone()).await.expect("pushed");
     assert_eq!(opens().await, granted);

@@ -82,11 +82,11 @@ pub(crate) enum Form {
 /// Which entries are asked for.
 #[derive(Args)]
 pub(crate) struct Filter {
-    /// Written down at this time or later; RFC 3339
-    #[arg(long, value_parser = moment::parse)]
+    /// Written down at this time or later; RFC 3339, or a date, from its beginning in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
     since: Option<Timestamp>,
-    /// Written down before this time; RFC 3339, or a date, to its end
-    #[arg(long, value_parser = moment::parse_end)]
+    /// Written down before this time; RFC 3339, or a date, to its end in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
     until: Option<Timestamp>,
     /// The partner's own id
     #[arg(long, default_value = "", hide_default_value = true)]

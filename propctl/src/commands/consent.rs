@@ -1,12 +1,16 @@
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 use propdev_proto::access::{
-    self, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
-    consent_service_client::ConsentServiceClient,
+    self, ErasureReceipt, GetResidentRequest, ListConsentsRequest, RecordConsentRequest,
+    WithdrawConsentRequest, consent_service_client::ConsentServiceClient,
+    resident_service_client::ResidentServiceClient,
 };
 
+use super::erasure::show_receipts;
 use crate::{
-    connection::Session,
+    connection::{Line, Session},
     error::Failure,
     input, moment,
     output::{Row, or_dash},
@@ -23,8 +27,8 @@ pub(crate) enum Consent {
         /// What proves it, e.g. the number of the signed form; - reads it from stdin
         #[arg(long)]
         reference: String,
-        /// RFC 3339
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the beginning of that day in UTC
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
         consented_at: Timestamp,
     },
     /// References are shown to operator/privacy alone
@@ -37,11 +41,23 @@ pub(crate) enum Consent {
     },
     /// End every consent of the resident and destroy all templates; the person stays
     Withdraw { resident_id: String },
+    /// Receipts for the templates that withdrawals destroyed; none is shown unless the biometric
+    /// store's key signed it
+    Receipts {
+        resident_id: String,
+        #[command(flatten)]
+        limit: Limit,
+    },
 }
+
+/// Who gives the receipts of a withdrawal.
+const STORE: &str = "biometric-svc";
+
+type Consents = ConsentServiceClient<Line>;
 
 impl Consent {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut consents = ConsentServiceClient::new(session.access()?);
+        let mut consents = Consents::new(session.access()?);
         match self {
             Self::Record {
                 resident,
@@ -57,17 +73,7 @@ impl Consent {
                 session.output.one(reply.consent.as_ref())
             }
             Self::List { resident, limit } => {
-                let listed = limit
-                    .gather(async |page_size, page_token| {
-                        let request = ListConsentsRequest {
-                            page_size,
-                            page_token,
-                            resident_id: resident.clone(),
-                        };
-                        let reply = consents.list_consents(request).await?.into_inner();
-                        Ok((reply.consents, reply.next_page_token))
-                    })
-                    .await?;
+                let listed = list(&mut consents, &resident, &limit).await?;
                 session.output.list(&listed)
             }
             Self::Withdraw { resident_id } => {
@@ -78,8 +84,57 @@ impl Consent {
                     more: false,
                 })
             }
+            Self::Receipts { resident_id, limit } => {
+                let listed = list(&mut consents, &resident_id, &limit).await?;
+                listed.note_more();
+                receipts(session, resident_id, listed.items).await
+            }
         }
     }
+}
+
+async fn list(
+    consents: &mut Consents,
+    resident: &str,
+    limit: &Limit,
+) -> Result<Listed<access::Consent>, Failure> {
+    limit
+        .gather(async |page_size, page_token| {
+            let request = ListConsentsRequest {
+                page_size,
+                page_token,
+                resident_id: resident.to_owned(),
+            };
+            let reply = consents.list_consents(request).await?.into_inner();
+            Ok((reply.consents, reply.next_page_token))
+        })
+        .await
+}
+
+async fn receipts(
+    session: &Session,
+    resident_id: String,
+    consents: Vec<access::Consent>,
+) -> Result<(), Failure> {
+    let mut residents = ResidentServiceClient::new(session.access()?);
+    let request = GetResidentRequest {
+        resident_id,
+        external_id: None,
+    };
+    let reply = residents.get_resident(request).await?.into_inner();
+    let resident = reply
+        .resident
+        .ok_or_else(|| Failure::incomplete("the resident"))?;
+    // Consents that were withdrawn together have the same ones.
+    let given: BTreeSet<String> = consents.into_iter().flat_map(|one| one.receipts).collect();
+    let given: Vec<ErasureReceipt> = given
+        .into_iter()
+        .map(|jws| ErasureReceipt {
+            service: STORE.into(),
+            jws,
+        })
+        .collect();
+    show_receipts(session, &given, &resident.audit_pseudonym).await
 }
 
 impl Row for access::Consent {

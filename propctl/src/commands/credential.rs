@@ -24,11 +24,11 @@ pub(crate) enum Credential {
         /// The partner's own id; - reads it from stdin
         #[arg(long)]
         id: String,
-        /// RFC 3339; without it, now
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the beginning of that day in UTC; without it, now
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
         held_from: Option<Timestamp>,
-        /// RFC 3339; without it, no end
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the end of that day in UTC; without it, no end
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
         held_to: Option<Timestamp>,
         #[command(flatten)]
         external_ids: ExternalIds,

@@ -295,6 +295,7 @@ impl Row for access::Device {
         "SITE",
         "TIME ZONE",
         "STATE",
+        "ETAG",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -306,6 +307,7 @@ impl Row for access::Device {
             self.site_id.clone(),
             self.time_zone.clone(),
             state(self),
+            self.etag.clone(),
         ]
     }
 }

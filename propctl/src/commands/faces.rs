@@ -23,13 +23,14 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::import::NO_SYSTEM;
 use crate::{
     connection::{Line, Session},
     csv_file::{self, Column, Fault, Record},
     error::{Failure, describe},
     moment,
     npy_rows::NpyRows,
-    output::table,
+    output::{counted, or_dash, table},
     vector_file,
 };
 
@@ -142,13 +143,18 @@ impl EnrolFaces {
             faces.extend(face);
         }
         if !faults.is_empty() {
-            return show(session, 0, &faults);
+            let unnamed = if self.system.is_empty() {
+                NO_SYSTEM
+            } else {
+                ""
+            };
+            return show(session, None, &faults, unnamed);
         }
         if faces.is_empty() {
             return Err(Failure::Usage("the manifest holds no line".into()));
         }
         let faults = self.enrol(session, &faces, &mut vectors).await?;
-        show(session, faces.len() - faults.len(), &faults)
+        show(session, Some(faces.len() - faults.len()), &faults, "")
     }
 
     /// Residents by how the manifest names them.
@@ -311,20 +317,27 @@ async fn enrol_one(
     }
 }
 
-fn show(session: &Session, enrolled: usize, faults: &[Fault]) -> Result<(), Failure> {
+/// Without `enrolled` the lines were looked at, and no more.
+fn show(
+    session: &Session,
+    enrolled: Option<usize>,
+    faults: &[Fault],
+    hint: &str,
+) -> Result<(), Failure> {
+    let count = enrolled.unwrap_or_default() as u64;
     session.output.print(
         || {
             let faults = faults.iter().map(
                 |fault| json!({ "line": fault.line, "field": fault.field, "detail": fault.detail }),
             );
-            Ok(json!({ "enrolled": enrolled, "faults": faults.collect::<Vec<_>>() }))
+            Ok(json!({ "enrolled": count, "faults": faults.collect::<Vec<_>>() }))
         },
         || {
             if faults.is_empty() {
-                return format!("{enrolled} faces enrolled");
+                return format!("{} enrolled", counted(count, "face"));
             }
             let rows = faults.iter().map(|fault| {
-                let column = crate::output::or_dash(&fault.field);
+                let column = or_dash(&fault.field);
                 vec![fault.line.to_string(), column, fault.detail.clone()]
             });
             table(&["LINE", "COLUMN", "WHAT IS WRONG"], rows)
@@ -334,11 +347,14 @@ fn show(session: &Session, enrolled: usize, faults: &[Fault]) -> Result<(), Fail
         return Ok(());
     }
     let lines: BTreeSet<u32> = faults.iter().map(|fault| fault.line).collect();
+    let be = if lines.len() == 1 { "is" } else { "are" };
+    let lines = counted(lines.len() as u64, "line");
+    let message = match enrolled {
+        Some(_) => format!("{lines} failed; {} enrolled", counted(count, "face")),
+        None => format!("{lines} {be} wrong, and no face was enrolled{hint}"),
+    };
     Err(Failure::Outcome {
-        message: format!(
-            "{} lines failed; {enrolled} faces were enrolled",
-            lines.len()
-        ),
+        message,
         exit_code: Failure::REFUSED,
     })
 }

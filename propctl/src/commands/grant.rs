@@ -1,20 +1,29 @@
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use propdev_proto::access::{
     self, CreateGrantRequest, DeviceName, GetGrantRequest, ListGrantsRequest, RevokeGrantRequest,
     UpdateGrantRequest, WeeklyWindow, grant_service_client::GrantServiceClient,
 };
-use prost_types::FieldMask;
 use serde_json::json;
 
-use crate::{connection::Session, error::Failure, moment, output::Row, pages::Limit, window};
+use crate::{
+    connection::Session,
+    error::Failure,
+    moment,
+    output::{Row, or_dash},
+    pages::Limit,
+    reference::{ChangedExternalIds, Changes, Etag, ExternalIds, Named, parse_named},
+    window,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Grant {
     /// Let a resident or a household open a device or a group of devices
     Add(Add),
     Get {
-        grant_id: String,
+        /// UUID, or another system's id as SYSTEM=ID
+        #[arg(value_parser = parse_named)]
+        grant: Named,
     },
     /// All of them, or those of one holder, or on one device or group
     List {
@@ -28,7 +37,7 @@ pub(crate) enum Grant {
     Revoke {
         grant_id: String,
         #[command(flatten)]
-        read: Read,
+        etag: Etag,
     },
 }
 
@@ -45,6 +54,8 @@ pub(crate) struct Add {
     /// RFC 3339, or a date for the end of that day in UTC; without it, no end
     #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
     ends_at: Option<Timestamp>,
+    #[command(flatten)]
+    external_ids: ExternalIds,
 }
 
 #[derive(Args)]
@@ -108,10 +119,6 @@ impl Filter {
 }
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("change")
-    .args(["window", "any_time", "ends_at", "no_end"])
-    .required(true)
-    .multiple(true))]
 pub(crate) struct Update {
     grant_id: String,
     /// Instead of those it has; may be repeated
@@ -126,34 +133,29 @@ pub(crate) struct Update {
     #[arg(long, conflicts_with = "ends_at")]
     no_end: bool,
     #[command(flatten)]
-    read: Read,
-}
-
-#[derive(Args)]
-pub(crate) struct Read {
-    /// As the grant was read; done only if it is still that one
-    #[arg(long, default_value = "", hide_default_value = true)]
-    etag: String,
+    external_ids: ChangedExternalIds,
+    #[command(flatten)]
+    etag: Etag,
 }
 
 impl Update {
-    fn request(self) -> UpdateGrantRequest {
+    fn request(self) -> Result<UpdateGrantRequest, Failure> {
+        let mut changes = Changes::default();
         let windows = self.any_time || !self.window.is_empty();
-        let ends_at = self.no_end || self.ends_at.is_some();
-        let paths = [("windows", windows), ("ends_at", ends_at)];
-        let changed = paths.into_iter().filter(|(_, changes)| *changes);
-        UpdateGrantRequest {
-            grant: Some(access::Grant {
-                grant_id: self.grant_id,
-                windows: self.window,
-                ends_at: self.ends_at.map(moment::to_proto),
-                etag: self.read.etag,
-                ..access::Grant::default()
-            }),
-            update_mask: Some(FieldMask {
-                paths: changed.map(|(path, _)| path.to_owned()).collect(),
-            }),
-        }
+        let ends_at = self.ends_at.map(moment::to_proto);
+        let ends = self.no_end || ends_at.is_some();
+        let grant = access::Grant {
+            grant_id: self.grant_id,
+            windows: changes.take("windows", windows.then_some(self.window)),
+            ends_at: changes.take("ends_at", ends.then_some(ends_at)),
+            external_ids: changes.take("external_ids", self.external_ids.changed()),
+            etag: self.etag.etag,
+            ..access::Grant::default()
+        };
+        Ok(UpdateGrantRequest {
+            grant: Some(grant),
+            update_mask: changes.mask()?,
+        })
     }
 }
 
@@ -170,16 +172,17 @@ impl Grant {
                     device_group_id: add.target.group.unwrap_or_default(),
                     windows: add.window,
                     ends_at: add.ends_at.map(moment::to_proto),
+                    external_ids: add.external_ids.into_map(),
                     ..access::Grant::default()
                 };
                 let request = CreateGrantRequest { grant: Some(grant) };
                 let reply = grants.create_grant(request).await?.into_inner();
                 session.output.one(reply.grant.as_ref())
             }
-            Self::Get { grant_id } => {
+            Self::Get { grant } => {
                 let request = GetGrantRequest {
-                    grant_id,
-                    external_id: None,
+                    grant_id: grant.id,
+                    external_id: grant.external_id,
                 };
                 let reply = grants.get_grant(request).await?.into_inner();
                 session.output.one(reply.grant.as_ref())
@@ -199,13 +202,13 @@ impl Grant {
                 session.output.list(&listed)
             }
             Self::Update(update) => {
-                let reply = grants.update_grant(update.request()).await?.into_inner();
+                let reply = grants.update_grant(update.request()?).await?.into_inner();
                 session.output.one(reply.grant.as_ref())
             }
-            Self::Revoke { grant_id, read } => {
+            Self::Revoke { grant_id, etag } => {
                 let request = RevokeGrantRequest {
                     grant_id: grant_id.clone(),
-                    etag: read.etag,
+                    etag: etag.etag,
                 };
                 grants.revoke_grant(request).await?;
                 session.output.done(
@@ -228,23 +231,25 @@ impl Row for access::Grant {
         "GROUP",
         "WINDOWS",
         "ENDS",
+        "ETAG",
     ];
 
     fn cells(&self) -> Vec<String> {
         let windows: Vec<String> = self.windows.iter().map(window::show).collect();
         vec![
             self.grant_id.clone(),
-            self.resident_id.clone(),
-            self.household_id.clone(),
-            self.partner_id.clone(),
-            self.device_id.clone(),
-            self.device_group_id.clone(),
+            or_dash(&self.resident_id),
+            or_dash(&self.household_id),
+            or_dash(&self.partner_id),
+            or_dash(&self.device_id),
+            or_dash(&self.device_group_id),
             if windows.is_empty() {
                 "any time".into()
             } else {
                 windows.join("; ")
             },
             moment::show(self.ends_at.as_ref()),
+            self.etag.clone(),
         ]
     }
 }

@@ -1,4 +1,4 @@
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use propdev_proto::{
     access::{
@@ -48,6 +48,10 @@ pub(crate) enum Guest {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("what_opens")
+    .args(["device", "group"])
+    .required(true)
+    .multiple(true))]
 pub(crate) struct Add {
     /// UUID: whose guest, and whose payment counts
     #[arg(long)]
@@ -65,8 +69,7 @@ pub(crate) struct Add {
     #[arg(long, default_value = "RU")]
     country: String,
     /// What opens, as PARTNER/ID; may be repeated
-    #[arg(long, value_name = "PARTNER/ID", value_parser = parse_device,
-          required_unless_present = "group")]
+    #[arg(long, value_name = "PARTNER/ID", value_parser = parse_device)]
     device: Vec<DeviceName>,
     /// What opens: UUID of a group of devices; may be repeated
     #[arg(long, value_name = "ID")]

@@ -37,11 +37,11 @@ pub(crate) enum Holding {
 #[derive(Args)]
 pub(crate) struct Update {
     holding_id: String,
-    /// RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// RFC 3339, or a date for the beginning of that day in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
     held_from: Option<Timestamp>,
-    /// RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// RFC 3339, or a date for the end of that day in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
     held_to: Option<Timestamp>,
     /// Take the end away
     #[arg(long, conflicts_with = "held_to")]
@@ -116,7 +116,7 @@ impl Holding {
 
 impl Row for access::Holding {
     const MESSAGE: &'static str = "propdev.access.v1.Holding";
-    const COLUMNS: &'static [&'static str] = &["HOLDING", "KIND", "RESIDENT", "FROM", "TO"];
+    const COLUMNS: &'static [&'static str] = &["HOLDING", "KIND", "RESIDENT", "FROM", "TO", "ETAG"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -125,6 +125,7 @@ impl Row for access::Holding {
             self.resident_id.clone(),
             moment::show(self.held_from.as_ref()),
             moment::show(self.held_to.as_ref()),
+            self.etag.clone(),
         ]
     }
 }

@@ -6,7 +6,9 @@ use propdev_proto::access::{
 };
 
 use super::device::{Kind, show_kind};
-use crate::{connection::Session, error::Failure, moment, output::Row, pages::Limit};
+use crate::{
+    connection::Session, error::Failure, moment, output::Row, pages::Limit, reference::Etag,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Payment {
@@ -44,9 +46,8 @@ pub(crate) struct Set {
     /// Of which moment this is the state, RFC 3339; without it, of now
     #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     as_of: Option<Timestamp>,
-    /// As the state was read; set only if it is still that one
-    #[arg(long, default_value = "", hide_default_value = true)]
-    etag: String,
+    #[command(flatten)]
+    etag: Etag,
 }
 
 impl Payment {
@@ -62,7 +63,7 @@ impl Payment {
                     grace_days: set.grace_days,
                     suspended: set.suspended,
                     as_of: set.as_of.map(moment::to_proto),
-                    etag: set.etag,
+                    etag: set.etag.etag,
                 };
                 let request = SetSubscriptionRequest {
                     subscription: Some(subscription),
@@ -99,6 +100,7 @@ impl Row for Subscription {
         "GRACE DAYS",
         "STATE",
         "AS OF",
+        "ETAG",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -108,8 +110,9 @@ impl Row for Subscription {
             show_kind(self.kind()),
             moment::show(self.paid_until.as_ref()),
             self.grace_days.to_string(),
-            if self.suspended { "suspended" } else { "" }.into(),
+            if self.suspended { "suspended" } else { "-" }.into(),
             moment::show(self.as_of.as_ref()),
+            self.etag.clone(),
         ]
     }
 }

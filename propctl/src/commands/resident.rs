@@ -102,8 +102,8 @@ pub(crate) struct EnrolFace {
     /// What proves the consent, e.g. the number of the signed form
     #[arg(long, value_name = "REFERENCE")]
     consent_reference: String,
-    /// RFC 3339; without it, now
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// RFC 3339, or a date for the beginning of that day in UTC; without it, now
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
     consented_at: Option<Timestamp>,
     /// UUID of a template to replace; without it, a new one
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
@@ -274,7 +274,8 @@ impl EnrolFace {
 
 impl Row for access::Resident {
     const MESSAGE: &'static str = "propdev.access.v1.Resident";
-    const COLUMNS: &'static [&'static str] = &["RESIDENT", "NAME", "SITES", "STATE", "PSEUDONYM"];
+    const COLUMNS: &'static [&'static str] =
+        &["RESIDENT", "NAME", "SITES", "STATE", "PSEUDONYM", "ETAG"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -288,6 +289,7 @@ impl Row for access::Resident {
             }
             .into(),
             or_dash(&self.audit_pseudonym),
+            self.etag.clone(),
         ]
     }
 }

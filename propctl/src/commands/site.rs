@@ -157,7 +157,7 @@ impl Site {
 
 impl Row for access::Site {
     const MESSAGE: &'static str = "propdev.access.v1.Site";
-    const COLUMNS: &'static [&'static str] = &["SITE", "NAME", "LOCKDOWN", "FREE PASSAGE"];
+    const COLUMNS: &'static [&'static str] = &["SITE", "NAME", "LOCKDOWN", "FREE PASSAGE", "ETAG"];
 
     fn cells(&self) -> Vec<String> {
         let show = |on: bool| if on { "on" } else { "off" }.to_owned();
@@ -166,6 +166,7 @@ impl Row for access::Site {
             self.name.clone(),
             show(self.lockdown),
             show(self.free_passage),
+            self.etag.clone(),
         ]
     }
 }

@@ -19,11 +19,11 @@ pub(crate) enum Vehicle {
         /// ISO 3166 alpha-2
         #[arg(long, default_value = "RU")]
         country: String,
-        /// RFC 3339; without it, now
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the beginning of that day in UTC; without it, now
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_begin)]
         held_from: Option<Timestamp>,
-        /// RFC 3339; without it, no end
-        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        /// RFC 3339, or a date for the end of that day in UTC; without it, no end
+        #[arg(long, value_name = "TIME", value_parser = moment::parse_end)]
         held_to: Option<Timestamp>,
         #[command(flatten)]
         external_ids: ExternalIds,

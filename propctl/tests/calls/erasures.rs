@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use mesh::error::status;
 use propdev_proto::access::{
-    CreateResidentRequest, CreateResidentResponse, EnrolFaceRequest, EnrolFaceResponse,
+    Consent, CreateResidentRequest, CreateResidentResponse, EnrolFaceRequest, EnrolFaceResponse,
     EraseResidentRequest, EraseResidentResponse, Erasure, ErasureCounts, ErasureReceipt,
     GetErasureRequest, GetErasureResponse, GetResidentRequest, GetResidentResponse,
-    ListErasuresRequest, ListErasuresResponse, ListResidentsRequest, ListResidentsResponse,
+    ListConsentsRequest, ListConsentsResponse, ListErasuresRequest, ListErasuresResponse,
+    ListResidentsRequest, ListResidentsResponse, RecordConsentRequest, RecordConsentResponse,
     Resident, SetResidentStateRequest, SetResidentStateResponse, UpdateResidentRequest,
-    UpdateResidentResponse,
+    UpdateResidentResponse, WithdrawConsentRequest, WithdrawConsentResponse,
+    consent_service_server::{ConsentService, ConsentServiceServer},
     erasure_service_server::{ErasureService, ErasureServiceServer},
     get_erasure_request::Whom,
     resident_service_server::{ResidentService, ResidentServiceServer},
@@ -37,6 +39,7 @@ impl Registry {
     pub(crate) fn routes(&self, store: &Store) -> Routes {
         store
             .routes()
+            .add_service(ConsentServiceServer::new(self.clone()))
             .add_service(ErasureServiceServer::new(self.clone()))
             .add_service(ResidentServiceServer::new(self.clone()))
     }
@@ -94,6 +97,41 @@ impl ErasureService for Registry {
     }
 }
 
+/// Two consents that were withdrawn together, with the receipts of the erasure.
+#[tonic::async_trait]
+impl ConsentService for Registry {
+    async fn record_consent(
+        &self,
+        _: Request<RecordConsentRequest>,
+    ) -> Result<Response<RecordConsentResponse>, Status> {
+        Err(unasked())
+    }
+
+    async fn list_consents(
+        &self,
+        request: Request<ListConsentsRequest>,
+    ) -> Result<Response<ListConsentsResponse>, Status> {
+        let erasure = self.erasure().unwrap_or_default();
+        let receipts = erasure.receipts.into_iter().map(|receipt| receipt.jws);
+        let consent = Consent {
+            resident_id: request.into_inner().resident_id,
+            receipts: receipts.collect(),
+            ..Consent::default()
+        };
+        Ok(Response::new(ListConsentsResponse {
+            consents: vec![consent.clone(), consent],
+            next_page_token: String::new(),
+        }))
+    }
+
+    async fn withdraw_consent(
+        &self,
+        _: Request<WithdrawConsentRequest>,
+    ) -> Result<Response<WithdrawConsentResponse>, Status> {
+        Err(unasked())
+    }
+}
+
 fn unasked() -> Status {
     Status::unimplemented("not asked here")
 }
@@ -109,9 +147,16 @@ impl ResidentService for Registry {
 
     async fn get_resident(
         &self,
-        _: Request<GetResidentRequest>,
+        request: Request<GetResidentRequest>,
     ) -> Result<Response<GetResidentResponse>, Status> {
-        Err(unasked())
+        let resident = Resident {
+            resident_id: request.into_inner().resident_id,
+            audit_pseudonym: PERSON.into(),
+            ..Resident::default()
+        };
+        Ok(Response::new(GetResidentResponse {
+            resident: Some(resident),
+        }))
     }
 
     async fn update_resident(
@@ -221,6 +266,25 @@ async fn receipts_are_shown_when_their_services_key_signed_them() {
     assert_eq!(absent.status.code(), Some(5));
     let neither = propctl(&settings, &["erasure", "show"]).await;
     assert_eq!(neither.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_of_a_withdrawal_are_shown_once_and_when_they_verify() {
+    let (house, registry, biometric) = house().await;
+    let settings = house.settings("operator/viewer/anna");
+    registry.erase(vec![receipt(&biometric, 7)]);
+    let arguments = ["consent", "receipts", RESIDENT, "--output", "json"];
+    let shown = propctl(&settings, &arguments).await;
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let told: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(told.as_array().map(Vec::len), Some(1));
+    assert_eq!(told[0]["service"], "biometric-svc");
+    assert_eq!(told[0]["claims"]["ledger_number"], 7);
+
+    registry.erase(vec![receipt(&Store::new("biometric-svc"), 8)]);
+    let forged = propctl(&settings, &arguments).await;
+    assert_eq!(forged.status.code(), Some(1));
+    assert_eq!(text(&forged.stdout).trim(), "[]");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,8 +45,12 @@ impl OpeningService for Openings {
         &self,
         request: Request<FollowOpeningsRequest>,
     ) -> Result<Response<Self::FollowOpeningsStream>, Status> {
+        let cursor = request.into_inner().cursor;
+        if cursor == "none" {
+            return Err(Status::invalid_argument("no answer gave it"));
+        }
         let mut cursors = self.cursors.lock().expect("a lock");
-        cursors.push(request.into_inner().cursor);
+        cursors.push(cursor);
         let number = cursors.len();
         let answer = |opening: Option<&str>, cursor: usize| {
             Ok(FollowOpeningsResponse {
@@ -104,6 +108,11 @@ async fn a_stream_that_breaks_off_is_taken_up_again() {
     assert!(text(&followed.stdout).starts_with("DECIDED  OPENING"));
     let asked = openings.cursors.lock().expect("a lock").clone();
     assert_eq!(asked[4], "7");
+    // From one that was refused nobody shall go on.
+    let arguments = ["opening", "list", "--follow", "--cursor", "none"];
+    let refused = propctl(&settings, &arguments).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!text(&refused.stderr).contains("--cursor"));
     let usage = propctl(&settings, &["opening", "list", "--cursor", "7"]).await;
     assert_eq!(usage.status.code(), Some(2));
     let both = ["opening", "list", "--follow", "--limit", "5"];

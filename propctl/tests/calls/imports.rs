@@ -90,6 +90,9 @@ async fn faults_of_the_file_and_of_the_service_are_told_by_line() {
         .collect();
     assert_eq!(lines, [3, 4]);
     assert!(text(&mixed.stderr).contains("2 lines are wrong"));
+    assert!(text(&mixed.stderr).contains("--system"));
+    let one = run("name\nNorth\nBad\n").await;
+    assert!(text(&one.stderr).contains("1 line is wrong"));
 
     let good = run("name\nNorth\nSouth\n").await;
     assert!(good.status.success(), "{}", text(&good.stderr));
@@ -97,5 +100,8 @@ async fn faults_of_the_file_and_of_the_service_are_told_by_line() {
     assert_eq!(header.status.code(), Some(1));
     // With a line that cannot be read the others are looked at alone; without a header none is.
     let asked = imports.0.lock().expect("a lock").clone();
-    assert_eq!(asked, [(true, vec![2, 4]), (false, vec![2, 3])]);
+    assert_eq!(
+        asked,
+        [(true, vec![2, 4]), (false, vec![2, 3]), (false, vec![2, 3])]
+    );
 }

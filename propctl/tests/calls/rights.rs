@@ -36,8 +36,11 @@ impl GrantService for Echo {
         &self,
         request: Request<GetGrantRequest>,
     ) -> Result<Response<GetGrantResponse>, Status> {
+        let request = request.into_inner();
+        let named = request.external_id.map(|one| (one.system, one.id));
         let grant = Some(Grant {
-            grant_id: request.into_inner().grant_id,
+            grant_id: request.grant_id,
+            external_ids: named.into_iter().collect(),
             ..Grant::default()
         });
         Ok(Response::new(GetGrantResponse { grant }))
@@ -110,6 +113,23 @@ async fn a_right_is_one_holders_on_one_thing() {
     let said: Value = serde_json::from_slice(&added.stdout).expect("JSON");
     assert_eq!(said["household_id"], "h1");
     assert_eq!(said["device_group_id"], "g1");
+    let named = [
+        "--household",
+        "h1",
+        "--group",
+        "g1",
+        "--external-id",
+        "erp=G-1",
+    ];
+    let added = grant(&[&["add"][..], &named].concat()).await;
+    let said: Value = serde_json::from_slice(&added.stdout).expect("JSON");
+    assert_eq!(said["external_ids"], json!({"erp": "G-1"}));
+    let got = grant(&["get", "erp=G-1"]).await;
+    let said: Value = serde_json::from_slice(&got.stdout).expect("JSON");
+    assert_eq!(
+        (&said["grant_id"], &said["external_ids"]),
+        (&json!(""), &json!({"erp": "G-1"}))
+    );
     let device = ["--partner", "p1", "--device", "d1"];
     let added = grant(&[&["add", "--resident", "r1"][..], &device].concat()).await;
     let said: Value = serde_json::from_slice(&added.stdout).expect("JSON");
@@ -145,13 +165,15 @@ async fn an_update_names_what_it_changes() {
     let echo = Echo::default();
     let house = house(&echo).await;
     let settings = house.settings("operator/operator/olga");
-    let cases: [(&[&str], &[&str]); 3] = [
+    let cases: [(&[&str], &[&str]); 5] = [
         (&["--no-end", "--etag", "e1"], &["ends_at"]),
         (&["--any-time"], &["windows"]),
         (
             &["--window", "mon 08:00-09:00", "--ends-at", "2026-12-31"],
             &["windows", "ends_at"],
         ),
+        (&["--external-id", "erp=G-1"], &["external_ids"]),
+        (&["--no-external-ids"], &["external_ids"]),
     ];
     for (arguments, paths) in cases {
         let all = [&["--output", "json", "grant", "update", "x"][..], arguments].concat();

@@ -167,7 +167,7 @@ async fn sites_are_added_and_listed() {
     let listed = propctl(&settings, &["site", "list", "--limit", "1"]).await;
     assert_eq!(
         text(&listed.stdout),
-        "SITE  NAME   LOCKDOWN  FREE PASSAGE\ns1    North  off       on\n"
+        "SITE  NAME   LOCKDOWN  FREE PASSAGE  ETAG\ns1    North  off       on            \"1\"\n"
     );
     assert!(text(&listed.stderr).contains("--limit"));
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Whom;
 use crate::{
     domain::erasure::{Erasure, GivenReceipt, Step},
-    error::Error,
+    error::{Error, Noun},
     store::{
         Page, Store,
         entity::{erasure, erasure_receipt},
@@ -29,20 +29,29 @@ impl Store {
         row.map(Erasure::try_from).transpose()
     }
 
-    /// By resident, after the resident given.
+    /// The newest first; those of one moment by resident. After that of the resident given.
     pub(crate) async fn list_erasures(
         &self,
         only_unfinished: bool,
         page: Page,
     ) -> Result<Vec<Erasure>, Error> {
         use erasure::Column;
-        let mut query = erasure::Entity::find().order_by_asc(Column::ResidentId);
+        let mut query = erasure::Entity::find()
+            .order_by_desc(Column::BegunAt)
+            .order_by_desc(Column::ResidentId);
         if only_unfinished {
             let here = Column::Step.ne(Step::Final.code());
             query = query.filter(here.or(Column::BiometricFinalAt.is_null()));
         }
         if let Some(after) = page.after {
-            query = query.filter(Column::ResidentId.gt(after));
+            let last = erasure::Entity::find_by_id(after)
+                .one(&self.db.read)
+                .await?
+                .ok_or(Error::NotFound(Noun::Erasure))?;
+            let beside = Column::BegunAt
+                .eq(last.begun_at)
+                .and(Column::ResidentId.lt(after));
+            query = query.filter(Column::BegunAt.lt(last.begun_at).or(beside));
         }
         let rows = query.limit(page.limit).all(&self.db.read).await?;
         rows.into_iter().map(Erasure::try_from).collect()

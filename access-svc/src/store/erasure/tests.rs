@@ -11,7 +11,7 @@ use crate::{
     },
     error::Noun,
     store::{
-        Membership, NewConsent, NewHolding, NewPerson, ObjectId, Owner, Resident, Sealer,
+        Membership, NewConsent, NewHolding, NewPerson, ObjectId, Owner, Page, Resident, Sealer,
         StoredGrant,
         testing::{Place, act, key_of, now, place, plate, since, stranger},
     },
@@ -111,6 +111,37 @@ impl Place {
             .expect("asked")
             .expect("a row")
     }
+}
+
+#[tokio::test]
+async fn erasures_are_listed_the_newest_first() {
+    let place = place().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(place.resident().await.id);
+    }
+    ids.sort_unstable();
+    let later = now() + jiff::SignedDuration::from_hours(1);
+    // The oldest resident goes last, the other two at one moment.
+    for (id, at) in [(ids[1], now()), (ids[2], now()), (ids[0], later)] {
+        let order = Order {
+            reason: Reason::Requested,
+            requested_by: "operator/privacy/x".into(),
+        };
+        let begun = place.store.begin_erasure(id, order, at).await;
+        begun.expect("begun").expect("somebody");
+    }
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = place.store.list_erasures(false, Page { after, limit: 1 });
+        let Some(one) = page.await.expect("listed").pop() else {
+            break;
+        };
+        after = Some(one.resident);
+        listed.push(one.resident);
+    }
+    assert_eq!(listed, [ids[0], ids[2], ids[1]]);
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use audit_log::Entry;
 use propdev_proto::access::{
-    self, GetLogRequest, OpenLinkRequest, ReadEntriesRequest, SearchEntriesRequest,
+    self, GetLogRequest, OpenLinkRequest, OpenLinkResponse, ReadEntriesRequest,
+    SearchEntriesRequest,
 };
 use serde_json::{Value, json};
 
@@ -144,13 +145,37 @@ pub(super) async fn link(session: &Session, number: u64) -> Result<(), Failure> 
                 "resident_id": reply.resident_id,
             }))
         },
-        || {
-            let row = [&reply.kind, &reply.held, &reply.country, &reply.resident_id];
-            let row = row.map(|cell| or_dash(cell)).to_vec();
-            table(
-                &["KIND", "HELD", "COUNTRY", "RESIDENT"],
-                std::iter::once(row),
-            )
-        },
+        || link_as_text(&reply),
     )
+}
+
+fn link_as_text(link: &OpenLinkResponse) -> String {
+    if link.kind.is_empty() {
+        return "nothing is kept beside this entry, or not any more: it goes with the resident, \
+                or with the month of a stranger"
+            .into();
+    }
+    let row = [&link.kind, &link.held, &link.country, &link.resident_id];
+    let row = row.map(|cell| or_dash(cell)).to_vec();
+    table(
+        &["KIND", "HELD", "COUNTRY", "RESIDENT"],
+        std::iter::once(row),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_gone_is_said_to_be() {
+        let link = OpenLinkResponse {
+            kind: "key".into(),
+            held: "key-1".into(),
+            ..OpenLinkResponse::default()
+        };
+        assert!(link_as_text(&link).contains("key-1"));
+        let gone = link_as_text(&OpenLinkResponse::default());
+        assert!(gone.contains("not any more"), "{gone}");
+    }
 }

@@ -9,7 +9,7 @@ use super::text;
 use crate::{error::Failure, output::or_dash};
 
 pub(super) const COLUMNS: &[&str] = &[
-    "NUMBER", "AT", "KIND", "CODE", "DEVICE", "BY", "WHO", "ACTOR",
+    "NUMBER", "AT", "KIND", "CODE", "WHERE", "BY", "WHO", "ACTOR",
 ];
 
 pub(super) fn cells(entry: &AuditEntry) -> Vec<String> {
@@ -19,12 +19,13 @@ pub(super) fn cells(entry: &AuditEntry) -> Vec<String> {
         return vec![number, "?".into(), "?".into(), entry.code.clone()];
     };
     let actor = entry.actor.as_ref().or(entry.client.as_ref());
+    let place = entry.device.clone().unwrap_or_else(|| id(entry.site));
     vec![
         number,
         format!("{:.0}", entry.at),
         kind(entry.kind),
         entry.code.clone(),
-        or_dash(entry.device.as_deref().unwrap_or_default()),
+        or_dash(&place),
         or_dash(entry.means.as_deref().unwrap_or_default()),
         or_dash(&id(entry.who)),
         or_dash(actor.map_or("", String::as_str)),
@@ -140,6 +141,13 @@ mod tests {
         let row = cells(&stored);
         assert_eq!(row.len(), COLUMNS.len());
         assert_eq!(row[1], "2026-11-24T06:00:00Z");
+        assert_eq!(row[4], "door-1");
+        let of_a_site = Entry {
+            site: Some(Uuid::max()),
+            ..Entry::new(Kind::Act, "lockdown_on", entry().at)
+        };
+        let row = cells(&self::stored(&of_a_site));
+        assert_eq!(row[4], Uuid::max().to_string());
         let json = json(&stored).expect("json");
         assert_eq!(json["number"], 7);
         assert_eq!(json["entry"]["code"], "no_grant");

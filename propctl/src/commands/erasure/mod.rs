@@ -4,8 +4,8 @@ mod words;
 
 use clap::{Args, Subcommand};
 use propdev_proto::access::{
-    self, GetErasureRequest, ListErasuresRequest, erasure_service_client::ErasureServiceClient,
-    get_erasure_request::Whom,
+    self, ErasureReceipt, GetErasureRequest, ListErasuresRequest,
+    erasure_service_client::ErasureServiceClient, get_erasure_request::Whom,
 };
 pub(crate) use receipt::{Receipt, ReceiptKeys};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ impl Erasure {
             }
             Self::Receipts(which) => {
                 let erasure = which.find(session).await?;
-                receipts(session, &erasure).await
+                show_receipts(session, &erasure.receipts, &erasure.pseudonym).await
             }
             Self::Act(print) => print.run(session).await,
         }
@@ -105,12 +105,17 @@ async fn list(limit: &Limit, session: &Session) -> Result<(), Failure> {
     )
 }
 
-async fn receipts(session: &Session, erasure: &access::Erasure) -> Result<(), Failure> {
+/// Those of them that verify, and whose the others should be.
+pub(super) async fn show_receipts(
+    session: &Session,
+    receipts: &[ErasureReceipt],
+    pseudonym: &str,
+) -> Result<(), Failure> {
     let mut keys = ReceiptKeys::new(session);
     let mut walk = Walk::default();
     let mut verified = Vec::new();
-    for receipt in &erasure.receipts {
-        match keys.verify(receipt, &erasure.pseudonym).await {
+    for receipt in receipts {
+        match keys.verify(receipt, pseudonym).await {
             Ok(receipt) => verified.push(receipt),
             Err((service, failure)) => walk.fail(service, &failure),
         }

@@ -17,7 +17,7 @@ use crate::{
     csv_file::{self, Fault},
     error::Failure,
     json,
-    output::{Row, or_dash, table},
+    output::{Row, counted, or_dash, table},
 };
 
 const COLUMNS: &str = "\
@@ -42,6 +42,7 @@ as 'mon-fri 08:00-20:00'. kind is door or barrier, or key or fob. suspended is y
 
 /// A message holds so many rows: none comes near the 4 MiB that a message may have.
 const ROWS: usize = 500;
+pub(super) const NO_SYSTEM: &str = "; without --system no external id is looked up";
 /// Most faults that the service tells.
 const MOST_FAULTS: usize = 10_000;
 
@@ -109,7 +110,46 @@ impl Import {
         reply.faults.extend(faults.into_iter().map(told));
         reply.faults.sort_by_key(|fault| fault.line);
         reply.faulty_rows = reply.faulty_rows.saturating_add(unread);
-        show(session, &reply, total, self.dry_run)
+        self.show(session, &reply, total)
+    }
+
+    fn show(&self, session: &Session, reply: &ImportResponse, total: usize) -> Result<(), Failure> {
+        let good = reply.faults.is_empty();
+        session.output.print(
+            || -> Result<Value, Failure> { json::of("propdev.access.v1.ImportResponse", reply) },
+            || {
+                if good && self.dry_run {
+                    let lines = counted(total as u64, "line");
+                    return format!("{lines} looked at and good; nothing was imported, as asked");
+                }
+                if good {
+                    return format!("{} imported", counted(reply.imported.into(), "line"));
+                }
+                table(
+                    ImportFault::COLUMNS,
+                    reply.faults.iter().map(ImportFault::cells),
+                )
+            },
+        )?;
+        if good {
+            return Ok(());
+        }
+        let be = if reply.faulty_rows == 1 { "is" } else { "are" };
+        let lines = counted(reply.faulty_rows.into(), "line");
+        let untold = if reply.faults.len() >= MOST_FAULTS {
+            "; not every fault is told"
+        } else {
+            ""
+        };
+        let unnamed = if self.system.is_empty() {
+            NO_SYSTEM
+        } else {
+            ""
+        };
+        Err(Failure::Outcome {
+            message: format!("{lines} {be} wrong, and nothing was imported{untold}{unnamed}"),
+            exit_code: Failure::REFUSED,
+        })
     }
 }
 
@@ -152,45 +192,6 @@ fn told(fault: Fault) -> ImportFault {
         field: fault.field,
         detail: fault.detail,
     }
-}
-
-fn show(
-    session: &Session,
-    reply: &ImportResponse,
-    total: usize,
-    dry_run: bool,
-) -> Result<(), Failure> {
-    let good = reply.faults.is_empty();
-    session.output.print(
-        || -> Result<Value, Failure> { json::of("propdev.access.v1.ImportResponse", reply) },
-        || {
-            if good && dry_run {
-                return format!("{total} lines are good; nothing was imported, as asked");
-            }
-            if good {
-                return format!("{} lines imported", reply.imported);
-            }
-            table(
-                ImportFault::COLUMNS,
-                reply.faults.iter().map(ImportFault::cells),
-            )
-        },
-    )?;
-    if good {
-        return Ok(());
-    }
-    let untold = if reply.faults.len() >= MOST_FAULTS {
-        "; not every fault is told"
-    } else {
-        ""
-    };
-    Err(Failure::Outcome {
-        message: format!(
-            "{} lines are wrong, and nothing was imported{untold}",
-            reply.faulty_rows
-        ),
-        exit_code: Failure::REFUSED,
-    })
 }
 
 impl Row for ImportFault {
