@@ -38,7 +38,7 @@ impl App {
             subject: Some(template.to_string()),
             ..self.act(code)
         };
-        let given = NewConsent {
+        let consented = NewConsent {
             resident,
             reference: Zeroizing::new(consent_reference.clone()),
             consented_at,
@@ -48,7 +48,7 @@ impl App {
         let (resident, sites) = parts
             .store
             .begin_enrolment(
-                given,
+                consented,
                 now,
                 self.act("consent_recorded"),
                 telling("face_enrolment"),
