@@ -13,7 +13,7 @@ use crate::{
         plate::Plate,
     },
     error::{Error, Noun},
-    store::{Probe, Resident, Seen},
+    store::{Holder, Probe, Resident, Seen},
 };
 
 /// Most ids of devices that a token names.
@@ -157,8 +157,9 @@ impl App {
     ) -> Result<Option<Described>, Error> {
         let sites = self.search_scope(context, None).await?;
         match self.holder_of(plate, &sites).await? {
-            Some(resident) => {
-                let described = self.describe(&[(context, &resident)], Means::Plate).await?;
+            Some(holder) => {
+                let known = [(context, &holder.resident)];
+                let described = self.describe(&known, Means::Plate).await?;
                 Ok(described.into_iter().next())
             }
             None => {
@@ -177,7 +178,7 @@ impl App {
         &self,
         plate: &Plate,
         sites: &[Uuid],
-    ) -> Result<Option<Resident>, Error> {
+    ) -> Result<Option<Holder>, Error> {
         let now = self.parts.clock.now();
         self.parts.store.vehicle_holder(plate, sites, now).await
     }

@@ -267,7 +267,7 @@ mod tests {
         inserted.await.expect("a device");
         let place = Place {
             partner: device.partner,
-            device_id: device.id,
+            device_id: device.id.clone(),
         };
         let people = (0..TOGETHER + 1).map(|number| Inhabitant {
             plate: Plate::parse(
@@ -287,7 +287,7 @@ mod tests {
             .store
             .vehicle_holder(&plate, &[device.site], testing::now())
             .await;
-        let holder = holder.expect("looked for").expect("somebody");
+        let holder = holder.expect("looked for").expect("somebody").resident;
         let sought = Sought::credential(device.partner, CredentialKind::Key, "key-1000");
         let held = store
             .store
@@ -297,13 +297,10 @@ mod tests {
         assert_eq!(held[0][0].resident, holder.id);
         let key = store.store.resident_key(holder.id).await.expect("read");
         assert!(key.is_some());
-        let grants = store.store.grants_on(&holder, device.uid).await;
-        assert_eq!(grants.expect("read").len(), 1);
-        let paid = store
-            .store
-            .subscriptions_of(&holder, device.site, DeviceKind::Barrier)
-            .await
-            .expect("read");
-        assert!(paid.iter().any(|paid| paid.paid_until > testing::now()));
+        let known = store.store.known(&device, Some(&holder)).await;
+        let known = known.expect("read").expect("a device");
+        assert_eq!(known.grants.len(), 1);
+        let mut paid = known.subscriptions.iter();
+        assert!(paid.any(|paid| paid.paid_until > testing::now()));
     }
 }

@@ -1,8 +1,11 @@
+mod named;
+
 use std::collections::HashSet;
 
 use audit_log::Entry;
 use futures::FutureExt;
 use mesh::db::is_unique_violation;
+pub(super) use named::{Devices, devices};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -126,16 +129,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    /// By the partner's own id.
-    pub(crate) async fn device(&self, partner: Uuid, id: &str) -> Result<Option<Device>, Error> {
-        let row = entity::device::Entity::find()
-            .filter(entity::device::Column::PartnerId.eq(partner))
-            .filter(entity::device::Column::DeviceId.eq(id))
-            .one(&self.db.read)
-            .await?;
-        Ok(row.map(Device::from))
     }
 
     pub(crate) async fn device_by_uid(&self, uid: Uuid) -> Result<Option<Device>, Error> {

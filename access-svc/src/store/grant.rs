@@ -1,21 +1,22 @@
+mod facts;
+
 use std::collections::HashMap;
 
 use audit_log::Entry;
+pub(super) use facts::grants_on;
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
-    sea_query::{Expr, ExprTrait, LockType, SelectStatement},
+    sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
 
 use super::{NewExternalIds, Page, Resident, Store, entity, external_id, log, resident};
 use crate::{
     domain::{
-        decision::Grant,
         etag::{IfMatch, Version},
         external_id::Object,
         grant::{Holder, Target},
@@ -105,40 +106,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    /// The resident's own on the device or a group that it is in, and those of the resident's
-    /// households. A guest is of no household.
-    pub(crate) async fn grants_on(
-        &self,
-        resident: &Resident,
-        device: Uuid,
-    ) -> Result<Vec<Grant>, Error> {
-        use entity::{device_group_member, grant::Column, grant::Entity};
-        let groups = device_group_member::Entity::find()
-            .select_only()
-            .column(device_group_member::Column::GroupId)
-            .filter(device_group_member::Column::DeviceUid.eq(device))
-            .into_query();
-        let mut held = Column::ResidentId.eq(resident.id);
-        if resident.host.is_none() {
-            held = held.or(Column::HouseholdId.in_subquery(households_of(resident.id)));
-        }
-        let on_it = Column::DeviceUid.eq(device);
-        Entity::find()
-            .filter(held)
-            .filter(on_it.or(Column::GroupId.in_subquery(groups)))
-            .all(&self.db.read)
-            .await?
-            .into_iter()
-            .map(|row| {
-                let stored = StoredGrant::try_from(row)?;
-                Ok(Grant {
-                    windows: stored.windows,
-                    ends_at: stored.ends_at,
-                })
-            })
-            .collect()
     }
 
     /// Devices (our ids) on which each resident has a right that has not ended, alone or through
@@ -381,16 +348,6 @@ pub(super) async fn target_site(txn: &DatabaseTransaction, target: Target) -> Re
                 .ok_or(Error::NotFound(Noun::DeviceGroup))
         }
     }
-}
-
-/// Households of which the resident is a member.
-pub(super) fn households_of(resident: Uuid) -> SelectStatement {
-    use entity::household_member::{Column, Entity};
-    Entity::find()
-        .select_only()
-        .column(Column::HouseholdId)
-        .filter(Column::ResidentId.eq(resident))
-        .into_query()
 }
 
 async fn locked(txn: &DatabaseTransaction, id: Uuid) -> Result<StoredGrant, Error> {

@@ -2,6 +2,8 @@ mod holder;
 
 use audit_log::Entry;
 use futures::FutureExt;
+pub(crate) use holder::Holder;
+pub(super) use holder::{Holders, holders};
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{

@@ -50,7 +50,7 @@ pub(crate) use external_id::{NewExternalIds, ObjectId, Owner};
 pub(crate) use feed::{Feed, Filter, Span};
 pub(crate) use grant::{GrantChange, GrantFilter, StoredGrant};
 pub(crate) use guest::{Guest, GuestRight, NewGuest, Target};
-pub(crate) use holding::{Holding, HoldingChange, NewHolding};
+pub(crate) use holding::{Holder, Holding, HoldingChange, NewHolding};
 pub(crate) use household::{Household, HouseholdChange, Membership};
 pub(crate) use import::{DeviceAt, ImportedPerson, NewObjects, NewRight, NewState, Used};
 pub(crate) use log::{
@@ -67,7 +67,7 @@ pub(crate) use place::Change;
 pub(crate) use resident::{NewPerson, Resident, ResidentChange, ResidentKey, ToldResident};
 pub(crate) use site::Site;
 pub(crate) use subscription::{NewPayment, Rule, StoredSubscription, SubscriptionKey};
-pub(crate) use together::each_for_itself;
+pub(crate) use together::{Reads, each_for_itself, padded, read_together};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -91,6 +91,9 @@ pub(crate) struct Store {
     months: log::Months,
     commits: opening::Commits,
     outcomes: opening::Outcomes,
+    devices: device::Devices,
+    holders: holding::Holders,
+    known: opening::KnownReads,
 }
 
 /// Rows that go into one statement: SQLite takes 32,766 parameters in one.
@@ -108,6 +111,9 @@ impl Store {
         Self {
             commits: opening::commits(db.clone()),
             outcomes: opening::outcomes(db.clone()),
+            devices: device::devices(db.clone()),
+            holders: holding::holders(db.clone()),
+            known: opening::known(db.clone()),
             db,
             keyring,
             keys,

@@ -1,8 +1,10 @@
 mod commit;
+mod facts;
 mod outcome;
 
 pub(crate) use commit::{Commit, Committed};
 pub(super) use commit::{Commits, commits};
+pub(super) use facts::{KnownReads, known};
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::clock::{from_micros, to_micros};

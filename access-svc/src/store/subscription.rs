@@ -1,6 +1,9 @@
+mod facts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use audit_log::Entry;
+pub(super) use facts::subscriptions_of;
 use futures::FutureExt;
 use mesh::clock::{from_micros, to_micros};
 use sea_orm::{
@@ -10,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Resident, Store, entity, grant::households_of, log};
+use super::{Store, entity, log};
 use crate::{
     domain::{
         decision::Subscription,
@@ -130,31 +133,6 @@ impl Store {
                 .boxed()
             })
             .await
-    }
-
-    /// Of every household through which a resident's service may be paid: those of which the
-    /// resident is a member, and a guest's host.
-    pub(crate) async fn subscriptions_of(
-        &self,
-        resident: &Resident,
-        site: Uuid,
-        kind: DeviceKind,
-    ) -> Result<Vec<Subscription>, Error> {
-        use entity::subscription::{Column, Entity};
-        let mut paying = Column::HouseholdId.in_subquery(households_of(resident.id));
-        if let Some(host) = resident.host {
-            paying = paying.or(Column::HouseholdId.eq(host));
-        }
-        let rows = Entity::find()
-            .filter(Column::SiteId.eq(site))
-            .filter(Column::Kind.eq(kind.code()))
-            .filter(paying)
-            .all(&self.db.read)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| StoredSubscription::from(row).payment.paid)
-            .collect())
     }
 
     /// After the key given.

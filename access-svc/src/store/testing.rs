@@ -196,7 +196,7 @@ impl Place {
     /// Whom the vehicle leads to at these sites.
     pub(super) async fn holder(&self, sites: &[Uuid], at: Timestamp) -> Option<Uuid> {
         let holder = self.store.vehicle_holder(&plate(), sites, at).await;
-        holder.expect("asked").map(|resident| resident.id)
+        holder.expect("asked").map(|holder| holder.resident.id)
     }
 
     pub(super) async fn partner(&self) -> Uuid {

@@ -2,9 +2,40 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
+use mesh::{db::Db, gather::Gatherer};
 
 use crate::error::Error;
+
+/// What comes while one group is read makes the next.
+const GROUPS: usize = 1;
+const TOGETHER: usize = 64;
+
+/// Takes what is to be read one by one, and reads it in groups.
+pub(crate) type Reads<T, R> = Gatherer<T, Result<R, Error>>;
+
+pub(crate) fn read_together<T, R, F>(db: Db, read: fn(Db, Vec<Arc<T>>) -> F) -> Reads<T, R>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+    F: Future<Output = Result<Vec<R>, Error>> + Send + 'static,
+{
+    Gatherer::start(GROUPS, TOGETHER, move |group: Vec<T>| {
+        let db = db.clone();
+        let all = move |group: Vec<Arc<T>>| read(db.clone(), group);
+        each_for_itself(group, all).boxed()
+    })
+}
+
+/// Values of a condition, the last of them repeated up to a power of two: a
+/// connection keeps few texts of statements, and would have one for every number.
+pub(crate) fn padded<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.into_iter().collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    values
+}
 
 /// The work for all, in one go; where that fails, for each by itself.
 pub(crate) async fn each_for_itself<T, R, W, F>(items: Vec<T>, work: W) -> Vec<Result<R, Error>>
@@ -40,6 +71,14 @@ mod tests {
     use mesh::db::WriteError;
 
     use super::*;
+
+    #[test]
+    fn numbers_of_values_are_few_and_the_values_the_same() {
+        assert_eq!(padded([1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5, 5, 5]);
+        assert_eq!(padded([1, 2]), [1, 2]);
+        assert_eq!(padded([1]), [1]);
+        assert!(padded::<i32>([]).is_empty());
+    }
 
     #[tokio::test]
     async fn what_fails_for_one_fails_for_that_one() {

@@ -13,7 +13,7 @@ use crate::{
         opening::{Command, CommandStatus, Opening},
         token::Bearer,
     },
-    error::Error,
+    error::{Error, Noun},
     store::{NewEntry, Resident, Sealer},
 };
 
@@ -31,13 +31,12 @@ impl App {
             return store.new_entry(entry, None);
         };
         let link = Link::plate(plate);
-        let Ok(resident) = &recognised.resident else {
+        if recognised.resident.is_err() {
             let key = store.month_key(opening.decided_at).await?;
             return store.new_entry(entry, Some((&link, Sealer::Month(&key))));
-        };
-        // Of one whose key is gone by now nothing is kept.
-        let key = store.resident_key(resident.id).await?;
-        let sealer = key.as_ref().map(Sealer::Resident);
+        }
+        // The key that the holder was read with: whoever is erased meanwhile takes it along.
+        let sealer = recognised.key.as_ref().map(Sealer::Resident);
         store.new_entry(entry, sealer.map(|sealer| (&link, sealer)))
     }
 
@@ -47,27 +46,20 @@ impl App {
         device: &Device,
         resident: Result<&Resident, Unrecognised>,
     ) -> Result<Opening, Error> {
-        let store = &self.parts.store;
-        let site = store
-            .site(device.site)
-            .await?
-            .ok_or(Error::Corrupt("device site"))?;
-        let known = match resident {
-            Err(cause) => Err(cause),
-            Ok(resident) => Ok(ResidentFacts {
-                suspended: resident.suspended,
-                grants: store.grants_on(resident, device.uid).await?,
-                subscriptions: store
-                    .subscriptions_of(resident, device.site, device.kind)
-                    .await?,
-            }),
-        };
+        // Only now: an order given while the face or the plate was looked up counts.
+        let known = self.parts.store.known(device, resident.ok()).await?;
+        let known = known.ok_or(Error::NotFound(Noun::Device))?;
+        let device = &known.device;
         let facts = Facts {
-            site: site.passage,
+            site: known.site,
             device: device.passage,
             device_disabled: device.disabled,
             zone: device.zone(),
-            resident: known,
+            resident: resident.map(|resident| ResidentFacts {
+                suspended: resident.suspended,
+                grants: known.grants,
+                subscriptions: known.subscriptions,
+            }),
         };
         let now = self.parts.clock.now();
         let decision = decision::decide(&facts, now);

@@ -15,7 +15,7 @@ use crate::{
         token::{Bearer, BearerSubject},
     },
     error::Error,
-    store::{Probe, Resident, Seen},
+    store::{Probe, Resident, ResidentKey, Seen},
 };
 
 /// How old a picture may be, and how far a camera's clock may run ahead.
@@ -27,6 +27,8 @@ pub(super) struct Recognised {
     pub(super) use_key: Option<String>,
     /// The plate that was read.
     pub(super) plate: Option<Plate>,
+    /// Its holder's, under which the audit log keeps it.
+    pub(super) key: Option<ResidentKey>,
 }
 
 impl Recognised {
@@ -36,6 +38,7 @@ impl Recognised {
             resident: Err(cause),
             use_key: None,
             plate: None,
+            key: None,
         }
     }
 }
@@ -58,6 +61,7 @@ impl App {
                 resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
                 plate: None,
+                key: None,
             });
         }
         let fresh = request
@@ -68,14 +72,16 @@ impl App {
             Evidence::Plate { number, country } => {
                 let plate = Plate::parse(number, country)
                     .map_err(|error| Error::InvalidPlate(error.to_string()))?;
-                let resident = self.holder_of(&plate, &[device.site]).await?;
+                let (resident, key) = match self.holder_of(&plate, &[device.site]).await? {
+                    _ if !fresh => (Err(Unrecognised::Stale), None),
+                    None => (Err(Unrecognised::Unknown), None),
+                    Some(holder) => (Ok(holder.resident), Some(holder.key)),
+                };
                 Ok(Recognised {
-                    resident: match resident {
-                        _ if !fresh => Err(Unrecognised::Stale),
-                        resident => resident.ok_or(Unrecognised::Unknown),
-                    },
+                    resident,
                     use_key: None,
                     plate: Some(plate),
+                    key,
                 })
             }
             Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
@@ -154,6 +160,7 @@ impl App {
             resident,
             use_key: Some(key),
             plate: None,
+            key: None,
         })
     }
 }

@@ -34,7 +34,7 @@ impl Place {
         let found = self.store.vehicle_holder(plate, &sites, later).await;
         found
             .expect("asked")
-            .is_some_and(|found| found.id == resident)
+            .is_some_and(|found| found.resident.id == resident)
     }
 
     async fn key_holders(&self, partner: Uuid, site: Uuid) -> Vec<Uuid> {
@@ -113,6 +113,16 @@ fn registered(site: Uuid) -> NewPerson {
         joined: [].into(),
         external_ids: ids.expect("ids"),
     }
+}
+
+#[tokio::test]
+async fn a_plate_under_another_replicas_new_epoch_is_found() {
+    let place = place().await;
+    let resident = place.resident().await.id;
+    place.hold(resident, NewHolding::Vehicle(plate())).await;
+    let other = rotated_elsewhere(&place).await;
+    assert_ne!(place.keyring.current().id, other.current().id);
+    assert!(place.finds(&plate(), resident).await);
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! Who holds what was shown: a vehicle by its plate, a key or a fob by its id.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use mesh::clock::to_micros;
+use mesh::{clock::to_micros, db::Db};
 use sea_orm::{
-    ColumnTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
-    sea_query::ExprTrait,
+    ColumnTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, RelationDef, sea_query::ExprTrait,
 };
 use uuid::Uuid;
 
@@ -14,8 +17,109 @@ use super::Holding;
 use crate::{
     domain::plate::Plate,
     error::Error,
-    store::{Resident, Sought, Store, entity, resident::there},
+    store::{
+        Reads, Resident, ResidentKey, Sought, Store, entity, padded, read_together, resident::there,
+    },
 };
+
+/// Who holds a vehicle.
+pub(crate) struct Holder {
+    pub(crate) resident: Resident,
+    pub(crate) key: ResidentKey,
+}
+
+pub(in crate::store) struct Lookup {
+    hashes: Vec<Vec<u8>>,
+    sites: Vec<Uuid>,
+    /// As the database counts.
+    now: i64,
+}
+
+pub(in crate::store) type Holders = Reads<Lookup, Option<entity::resident::Model>>;
+
+pub(in crate::store) fn holders(db: Db) -> Holders {
+    read_together(db, holders_now)
+}
+
+/// A holding's holder at one of the holder's sites.
+struct Found {
+    resident: entity::resident::Model,
+    lookup: Vec<u8>,
+    from: i64,
+    to: Option<i64>,
+    site: Uuid,
+}
+
+impl FromQueryResult for Found {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self {
+            resident: entity::resident::Model::from_query_result(row, prefix)?,
+            lookup: row.try_get(prefix, "held_lookup")?,
+            from: row.try_get(prefix, "held_since")?,
+            to: row.try_get(prefix, "held_until")?,
+            site: row.try_get(prefix, "lives_at")?,
+        })
+    }
+}
+
+impl Found {
+    fn answers(&self, asked: &Lookup) -> bool {
+        let is_ahead = |end: Option<i64>| end.is_none_or(|end| end > asked.now);
+        asked.hashes.contains(&self.lookup)
+            && asked.sites.contains(&self.site)
+            && self.from <= asked.now
+            && is_ahead(self.to)
+            && is_ahead(self.resident.guest_until)
+    }
+}
+
+/// Of each vehicle, who holds it; in their order.
+async fn holders_now(
+    db: Db,
+    group: Vec<Arc<Lookup>>,
+) -> Result<Vec<Option<entity::resident::Model>>, Error> {
+    use entity::{holding, resident, resident_site};
+    let holds: RelationDef = resident::Entity::belongs_to(holding::Entity)
+        .from(resident::Column::Id)
+        .to(holding::Column::ResidentId)
+        .into();
+    let lives: RelationDef = resident::Entity::belongs_to(resident_site::Entity)
+        .from(resident::Column::Id)
+        .to(resident_site::Column::ResidentId)
+        .into();
+    let hashes: BTreeSet<&Vec<u8>> = group.iter().flat_map(|one| &one.hashes).collect();
+    let earliest = group.iter().map(|one| one.now).min().unwrap_or_default();
+    let latest = group.iter().map(|one| one.now).max().unwrap_or_default();
+    let found = there()
+        .column_as(holding::Column::Lookup, "held_lookup")
+        .column_as(holding::Column::HeldFrom, "held_since")
+        .column_as(holding::Column::HeldTo, "held_until")
+        .column_as(resident_site::Column::SiteId, "lives_at")
+        .join(JoinType::InnerJoin, holds)
+        .join(JoinType::InnerJoin, lives)
+        .filter(holding::Column::Lookup.is_in(padded(hashes.into_iter().cloned())))
+        .filter(holding::Column::HeldFrom.lte(latest))
+        .filter(
+            holding::Column::HeldTo
+                .is_null()
+                .or(holding::Column::HeldTo.gt(earliest)),
+        )
+        .filter(
+            resident::Column::GuestUntil
+                .is_null()
+                .or(resident::Column::GuestUntil.gt(earliest)),
+        )
+        .order_by_asc(holding::Column::HeldFrom)
+        .order_by_asc(holding::Column::Id)
+        .into_model::<Found>()
+        .all(&db.read)
+        .await?;
+    let holder = |asked: &Arc<Lookup>| {
+        let found = found.iter().find(|found| found.answers(asked));
+        found.map(|found| found.resident.clone())
+    };
+    Ok(group.iter().map(holder).collect())
+}
 
 impl Store {
     /// The resident of these sites who holds this vehicle now, and has held it
@@ -25,13 +129,20 @@ impl Store {
         plate: &Plate,
         sites: &[Uuid],
         now: Timestamp,
-    ) -> Result<Option<Resident>, Error> {
+    ) -> Result<Option<Holder>, Error> {
         let sought = Sought::plate(plate);
-        let mut holder = self.holder_now(&sought, sites, now).await?;
-        if holder.is_none() && self.learns_epoch().await? {
-            holder = self.holder_now(&sought, sites, now).await?;
+        let mut row = self.holder_now(&sought, sites, now).await?;
+        if row.is_none() && self.learns_epoch().await? {
+            row = self.holder_now(&sought, sites, now).await?;
         }
-        Ok(holder)
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self.unwrap(row.epoch, &row.wrapped_key, row.id)?;
+        Ok(Some(Holder {
+            resident: Resident::from(&row),
+            key: ResidentKey(key),
+        }))
     }
 
     async fn holder_now(
@@ -39,37 +150,14 @@ impl Store {
         sought: &Sought,
         sites: &[Uuid],
         now: Timestamp,
-    ) -> Result<Option<Resident>, Error> {
-        use entity::{holding, resident, resident_site};
-        let holds: RelationDef = resident::Entity::belongs_to(holding::Entity)
-            .from(resident::Column::Id)
-            .to(holding::Column::ResidentId)
-            .into();
-        let lives: RelationDef = resident::Entity::belongs_to(resident_site::Entity)
-            .from(resident::Column::Id)
-            .to(resident_site::Column::ResidentId)
-            .into();
-        let row = there()
-            .join(JoinType::InnerJoin, holds)
-            .join(JoinType::InnerJoin, lives)
-            .filter(holding::Column::Lookup.is_in(sought.hashes(&self.keyring)))
-            .filter(holding::Column::HeldFrom.lte(to_micros(now)))
-            .filter(
-                holding::Column::HeldTo
-                    .is_null()
-                    .or(holding::Column::HeldTo.gt(to_micros(now))),
-            )
-            .filter(resident_site::Column::SiteId.is_in(sites.iter().copied()))
-            .filter(
-                resident::Column::GuestUntil
-                    .is_null()
-                    .or(resident::Column::GuestUntil.gt(to_micros(now))),
-            )
-            .order_by_asc(holding::Column::HeldFrom)
-            .order_by_asc(holding::Column::Id)
-            .one(&self.db.read)
-            .await?;
-        Ok(row.as_ref().map(Resident::from))
+    ) -> Result<Option<entity::resident::Model>, Error> {
+        let lookup = Lookup {
+            hashes: sought.hashes(&self.keyring),
+            sites: sites.to_vec(),
+            now: to_micros(now),
+        };
+        let found = self.holders.submit(lookup).await;
+        found.unwrap_or(Err(Error::GivenUp))
     }
 
     /// Who held each of these at any time, in their order; each among its sites.

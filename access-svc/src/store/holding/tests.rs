@@ -243,6 +243,51 @@ async fn a_vehicle_leads_to_its_longest_holder_of_these_sites() {
 }
 
 #[tokio::test]
+async fn vehicles_looked_for_together_lead_each_to_its_own_holder() {
+    let place = place().await;
+    let other = Plate::parse("B456CE77", "RU").expect("a plate");
+    let unknown = Plate::parse("C789KM77", "RU").expect("a plate");
+    let (mut sites, mut asked) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let site = place.site().await;
+        for plate in [plate(), other.clone()] {
+            let resident = place.resident_at(site).await.id;
+            place
+                .hold(resident, NewHolding::Vehicle(plate.clone()))
+                .await;
+            asked.push((plate, vec![site], Some(resident)));
+        }
+        asked.push((unknown.clone(), vec![site], None));
+        sites.push(site);
+    }
+    let longest = asked[1].2;
+    asked.push((other, sites, longest));
+    let (later, sooner) = (
+        now() + SignedDuration::from_secs(1),
+        now() - SignedDuration::from_hours(1),
+    );
+    let (store, asked) = (&place.store, &asked);
+    let ask = |(plate, sites, holder): &'_ (Plate, Vec<Uuid>, Option<Uuid>), at, there| {
+        let (plate, sites) = (plate.clone(), sites.clone());
+        let wanted = holder.filter(|_| there);
+        async move {
+            let found = store.vehicle_holder(&plate, &sites, at).await;
+            let found = found.expect("asked");
+            assert_eq!(found.as_ref().map(|holder| holder.resident.id), wanted);
+            if let Some(holder) = found {
+                let key = store.resident_key(holder.resident.id).await.expect("asked");
+                assert!(key.expect("a key").0.expose() == holder.key.0.expose());
+            }
+        }
+    };
+    // Each counts from its own moment, whoever it goes with.
+    let now_and_then = asked
+        .iter()
+        .flat_map(|one| [ask(one, later, true), ask(one, sooner, false)]);
+    futures::future::join_all(now_and_then).await;
+}
+
+#[tokio::test]
 async fn a_credential_leads_to_holders_at_the_sites_it_is_sought_for() {
     let place = place().await;
     let (partner, resident) = (place.partner().await, place.resident().await.id);

@@ -1,7 +1,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::store::testing::{Place, act, now, place};
+use crate::store::{
+    Resident,
+    testing::{Place, act, now, place},
+};
 
 const DOOR: DeviceKind = DeviceKind::Door;
 
@@ -161,8 +164,8 @@ async fn a_resident_is_paid_for_by_every_household_and_a_guest_by_the_host() {
         ..guest
     };
     let count = async |resident: &Resident, kind| {
-        let found = place.store.subscriptions_of(resident, site, kind).await;
-        found.expect("asked").len()
+        let found = subscriptions_of(&place.db, &[(resident, site, kind)]).await;
+        found.expect("asked")[0].len()
     };
     assert_eq!(count(&resident, DOOR).await, 2);
     assert_eq!(count(&guest, DOOR).await, 1);
