@@ -30,23 +30,22 @@ pub(crate) struct NewEvent {
     row: entity::event::Model,
     /// What the audit log says of it.
     telling: NewEntry,
-    /// The same without the link, of what somebody held.
-    unlinked: Option<NewEntry>,
+    /// What it is made of.
+    entry: Entry,
 }
 
 impl NewEvent {
     /// An event of somebody who is erased meanwhile: as [`forget_person`] leaves
     /// those that are stored.
-    fn forget_all_but(&mut self, residents: &HashSet<Uuid>) {
+    fn forget_all_but(&mut self, residents: &HashSet<Uuid>, store: &Store) -> Result<(), Error> {
         let row = &mut self.row;
         if row.resident_id.is_some_and(|id| !residents.contains(&id)) {
             row.resident_id = None;
             row.sealed.clear();
             row.dedupe = row.id.as_bytes().to_vec();
-            if let Some(unlinked) = self.unlinked.take() {
-                self.telling = unlinked;
-            }
+            self.telling = store.new_entry(self.entry.clone(), None)?;
         }
+        Ok(())
     }
 }
 
@@ -77,11 +76,7 @@ impl Store {
     ) -> Result<NewEvent, Error> {
         let link = Link::Credential(event.kind, told.credential_id.clone());
         let entry = entry::event(&event);
-        let unlinked = match holder {
-            Some(_) => Some(self.new_entry(entry.clone(), None)?),
-            None => None,
-        };
-        let telling = self.new_entry(entry, Some((&link, sealer)))?;
+        let telling = self.new_entry(entry.clone(), Some((&link, sealer)))?;
         let sealed = sealer.key().seal(
             told.credential_id.as_bytes(),
             &context(CREDENTIAL, event.id),
@@ -101,7 +96,7 @@ impl Store {
         };
         Ok(NewEvent {
             telling,
-            unlinked,
+            entry,
             row: entity::event::Model {
                 id: event.id,
                 kind: event.kind.code(),
@@ -138,6 +133,7 @@ impl Store {
         if events.is_empty() {
             return Ok(new);
         }
+        let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
@@ -149,7 +145,7 @@ impl Store {
                         .collect();
                     let there = present(txn, holders).await?;
                     for (_, event) in &mut events {
-                        event.forget_all_but(&there);
+                        event.forget_all_but(&there, &store)?;
                     }
                     // One order everywhere, or two replicas lock each other out.
                     events.sort_by(|(_, one), (_, other)| one.row.dedupe.cmp(&other.row.dedupe));

@@ -267,7 +267,7 @@ async fn vehicles_looked_for_together_lead_each_to_its_own_holder() {
         now() - SignedDuration::from_hours(1),
     );
     let (store, asked) = (&place.store, &asked);
-    let ask = |(plate, sites, holder): &'_ (Plate, Vec<Uuid>, Option<Uuid>), at, there| {
+    let ask = |(plate, sites, holder): &(Plate, Vec<Uuid>, Option<Uuid>), at, there| {
         let (plate, sites) = (plate.clone(), sites.clone());
         let wanted = holder.filter(|_| there);
         async move {
