@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use audit_log::{TileId, Tiles};
 use futures::FutureExt;
 use jiff::Timestamp;
-use mesh::clock::{from_micros, to_micros};
+use mesh::{
+    clock::{from_micros, to_micros},
+    db::is_postgres,
+};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
@@ -203,8 +206,16 @@ async fn set_numbers(
     first: i64,
     entries: Vec<Uuid>,
 ) -> Result<u64, DbErr> {
+    let numbered = is_postgres(txn);
     let rows: Vec<String> = (0..entries.len())
-        .map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2))
+        .map(|at| {
+            if numbered {
+                format!("(${}, ${})", 2 * at + 1, 2 * at + 2)
+            } else {
+                // SQLite looks each named parameter up among all of them.
+                "(?, ?)".to_owned()
+            }
+        })
         .collect();
     let sql = format!(
         "UPDATE audit_entries SET number = numbered.column2 FROM (VALUES {}) AS numbered \
