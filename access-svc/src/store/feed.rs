@@ -81,18 +81,21 @@ impl Store {
 
     async fn has_unnumbered(&self, feed: Feed) -> Result<bool, Error> {
         let db = &self.db.read;
-        Ok(match feed {
+        let unnumbered: Option<Uuid> = match feed {
             Feed::Openings => {
-                let unnumbered = entity::opening::Column::Number.eq(0_i64);
-                let rows = entity::opening::Entity::find().filter(unnumbered);
-                rows.one(db).await?.is_some()
+                use entity::opening::{Column, Entity};
+                let rows = Entity::find().select_only().column(Column::Id);
+                let rows = rows.filter(Column::Number.eq(0_i64));
+                rows.into_tuple().one(db).await?
             }
             Feed::Events => {
-                let unnumbered = entity::event::Column::Number.eq(0_i64);
-                let rows = entity::event::Entity::find().filter(unnumbered);
-                rows.one(db).await?.is_some()
+                use entity::event::{Column, Entity};
+                let rows = Entity::find().select_only().column(Column::Id);
+                let rows = rows.filter(Column::Number.eq(0_i64));
+                rows.into_tuple().one(db).await?
             }
-        })
+        };
+        Ok(unnumbered.is_some())
     }
 
     pub(crate) async fn numbered_openings(
