@@ -125,7 +125,7 @@ impl MeshChannel {
         match result {
             Ok(response) => (response, true),
             Err(error) => {
-                let sent = !caused_by::<tonic::ConnectError>(&error);
+                let sent = !caused_by::<tonic::ConnectError>(&error) && !was_dropped(&error);
                 tracing::debug!(peer = self.peer, error = %chain(&error), sent, "call failed");
                 let message = format!("{} cannot be reached", self.peer);
                 let status = if !sent {
@@ -156,14 +156,22 @@ pub fn never_sent(status: &Status) -> bool {
 }
 
 fn caused_by<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<E>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.is::<E>())
+}
+
+/// Whether the connection ended, as each does at its age, before it took the
+/// request.
+fn was_dropped(error: &tonic::transport::Error) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_canceled)
+}
+
+fn causes(
+    error: &tonic::transport::Error,
+) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| cause.source())
 }
 
 impl Service<Request<Body>> for MeshChannel {

@@ -2,6 +2,7 @@
 //! retries, panics.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod ageing;
 mod deny_list;
 mod waste;
 
@@ -178,6 +179,11 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(60).await
+    }
+
+    /// With the seconds that its connections live.
+    async fn start_with(max_connection_age_s: u64) -> Self {
         let authority = Authority::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -187,7 +193,7 @@ impl Running {
             service: "access-svc",
             config: ServerConfig {
                 listen: address,
-                max_connection_age_s: 60,
+                max_connection_age_s,
                 drain_ms: 2_000,
                 max_concurrent_calls: 64,
             },
