@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use face_index::{
-    Code, FaceVector, Index, Kernel, Ranking, Renewal, Rotation, Scope, Scored, Searcher,
+    Code, Decider, FaceVector, Index, Kernel, Ranking, Renewal, Rotation, Scope, Scored, Searcher,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -12,6 +12,13 @@ use rand_distr::{Distribution, StandardNormal};
 use uuid::Uuid;
 
 const FLOOR: f32 = 0.4;
+const MARGIN: f32 = 0.05;
+const DECIDER: Decider = Decider {
+    threshold: FLOOR,
+    margin: MARGIN,
+};
+/// Every template is at or above it.
+const LOWEST: f32 = -2.0;
 const GALLERY: Uuid = Uuid::from_u128(1);
 
 struct Stored {
@@ -146,15 +153,33 @@ fn crowd(source: &mut Source, rotation: &Rotation, index: &Index, count: usize) 
         .collect()
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Decision {
+    Match(Uuid),
+    Nobody,
+    Ambiguous,
+}
+
+fn decide(ranking: &Ranking) -> Decision {
+    match (ranking.best, ranking.second) {
+        (Some(best), _) if best.similarity < FLOOR => Decision::Nobody,
+        (Some(best), Some(second)) if best.similarity - second.similarity < MARGIN => {
+            Decision::Ambiguous
+        }
+        (Some(best), _) => Decision::Match(best.subject),
+        (None, _) => Decision::Nobody,
+    }
+}
+
 /// Of what is stored, exactly.
-fn brute_force(stored: &[Stored], similarity: impl Fn(&Stored) -> f32) -> Ranking {
+fn brute_force(stored: &[Stored], floor: f32, similarity: impl Fn(&Stored) -> f32) -> Ranking {
     let mut ranking = Ranking {
         searched: stored.len(),
         ..Ranking::default()
     };
     for one in stored {
         let similarity = similarity(one);
-        if similarity >= FLOOR {
+        if similarity >= floor {
             ranking.add(Scored {
                 subject: one.subject,
                 similarity,
@@ -164,11 +189,13 @@ fn brute_force(stored: &[Stored], similarity: impl Fn(&Stored) -> f32) -> Rankin
     ranking
 }
 
-fn no_search_misses(mut source: Source, dimension: usize) {
+async fn no_search_misses(mut source: Source, dimension: usize) {
     let rotation = Rotation::random(dimension, &mut rand::rng());
-    let index = Index::new(rotation.components(), Kernel::detect());
+    let index = Arc::new(Index::new(rotation.components(), Kernel::detect()));
+    let searcher = Searcher::start(1, 1).expect("threads");
     let stored = fill(&mut source, &rotation, &index, 8_000);
     let mut near = 0;
+    let mut decided = 0;
     for number in 0..400 {
         let about = &stored[(number * 29) % stored.len()].values;
         let similarity = match number % 4 {
@@ -182,46 +209,96 @@ fn no_search_misses(mut source: Source, dimension: usize) {
         let query = rotation.query(&probe, FLOOR);
         let found = index.search(&query, Scope::Galleries(&[GALLERY]));
         let kernel = Kernel::detect();
-        let exact = brute_force(&stored, |one| query.similarity(kernel, &one.code));
+        let exact = brute_force(&stored, FLOOR, |one| query.similarity(kernel, &one.code));
         assert_eq!(found, exact, "probe {number}");
+        near += usize::from(exact.best.is_some());
 
-        let original = brute_force(&stored, |one| dot(&one.values, &values));
-        let subject = |s: Option<Scored>| s.map(|s| s.subject);
-        let apart = |a: Option<Scored>, b: Option<Scored>| {
-            a.map_or(FLOOR, |s| s.similarity) - b.map_or(FLOOR, |s| s.similarity)
-        };
-        let clear = original
-            .best
-            .is_none_or(|best| best.similarity - FLOOR > 0.002)
-            && apart(original.best, original.second) > 0.002;
-        if clear && original.best.is_some() {
-            assert_eq!(
-                subject(found.best),
-                subject(original.best),
-                "probe {number}"
-            );
-            let off = apart(found.best, original.best).abs();
+        // Over the vectors as they came, wherever rounding cannot decide.
+        let original = brute_force(&stored, LOWEST, |one| dot(&one.values, &values));
+        let (best, second) = (original.best.expect("one"), original.second.expect("two"));
+        let apart = best.similarity - second.similarity;
+        let at_threshold = (best.similarity - FLOOR).abs() <= 0.002;
+        let at_margin = best.similarity >= FLOOR && (apart - MARGIN).abs() <= 0.004;
+        if at_threshold || at_margin {
+            continue;
+        }
+        let ranking = searcher
+            .rank(&index, &rotation, &probe, DECIDER, Some(vec![GALLERY]))
+            .await
+            .expect("a ranking");
+        let decision = decide(&original);
+        assert_eq!(decide(&ranking), decision, "probe {number}");
+        if decision != Decision::Nobody {
+            let off = (ranking.best.expect("somebody").similarity - best.similarity).abs();
             assert!(off < 0.002, "probe {number} is {off} off");
         }
-        near += usize::from(original.best.is_some());
+        decided += 1;
     }
     assert!(near > 150, "only {near} probes find somebody");
+    assert!(decided > 200, "only {decided} probes are clear");
 }
 
-#[test]
-fn isotropic_faces_are_found_as_brute_force_finds_them() {
-    no_search_misses(Source::isotropic(512), 512);
+#[tokio::test]
+async fn isotropic_faces_are_found_as_brute_force_finds_them() {
+    no_search_misses(Source::isotropic(512), 512).await;
 }
 
-#[test]
-fn anisotropic_faces_too() {
-    no_search_misses(Source::anisotropic(512), 512);
+#[tokio::test]
+async fn anisotropic_faces_too() {
+    no_search_misses(Source::anisotropic(512), 512).await;
 }
 
-#[test]
-fn short_and_long_vectors_too() {
-    no_search_misses(Source::isotropic(128), 128);
-    no_search_misses(Source::anisotropic(1_024), 1_024);
+#[tokio::test]
+async fn short_and_long_vectors_too() {
+    no_search_misses(Source::isotropic(128), 128).await;
+    no_search_misses(Source::anisotropic(1_024), 1_024).await;
+}
+
+/// A rival below the threshold counts beside a match within the margin of it.
+#[tokio::test]
+async fn a_rival_below_the_threshold_decides_as_brute_force_decides() {
+    let mut source = Source::isotropic(512);
+    let rotation = Rotation::random(512, &mut rand::rng());
+    let index = Arc::new(Index::new(rotation.components(), Kernel::detect()));
+    let searcher = Searcher::start(1, 1).expect("threads");
+    let mut stored = fill(&mut source, &rotation, &index, 500);
+    let subject = Uuid::from_u128(2_000_000);
+    let rival = Uuid::from_u128(2_000_001);
+    for (similarity, of_rival, expected) in [
+        (0.42, 0.39, Decision::Ambiguous),
+        (0.44, 0.395, Decision::Ambiguous),
+        (0.42, 0.36, Decision::Match(subject)),
+        (0.46, 0.39, Decision::Match(subject)),
+        (0.46, 0.43, Decision::Ambiguous),
+        (0.60, 0.39, Decision::Match(subject)),
+        (0.39, 0.38, Decision::Nobody),
+        (0.39, 0.10, Decision::Nobody),
+    ] {
+        let values = source.draw();
+        for (subject, similarity) in [(subject, similarity), (rival, of_rival)] {
+            let values = source.draw_near(&values, similarity);
+            let code = rotation.encode(&face(&values));
+            index.put(subject, subject, &[GALLERY], &code);
+            stored.push(Stored {
+                subject,
+                values,
+                code,
+            });
+        }
+        let probe = face(&values);
+        let ranking = searcher
+            .rank(&index, &rotation, &probe, DECIDER, Some(vec![GALLERY]))
+            .await
+            .expect("a ranking");
+        let query = rotation.query(&probe, FLOOR);
+        let exact = brute_force(&stored, LOWEST, |one| {
+            query.similarity(Kernel::detect(), &one.code)
+        });
+        let of = format!("{similarity} and {of_rival}");
+        assert_eq!(decide(&exact), expected, "{of}");
+        assert_eq!(decide(&ranking), expected, "{of}");
+        stored.truncate(500);
+    }
 }
 
 #[test]
