@@ -123,6 +123,30 @@ async fn a_wrapped_key_is_bound_to_its_row() {
 }
 
 #[tokio::test]
+async fn a_wrapped_key_is_bound_to_its_epoch() {
+    let place = Place::new();
+    let keyring = place.make().await;
+    let (key, wrapped) = keyring.new_data_key(b"row").expect("wrapped");
+    keyring
+        .add_epoch(time("2026-11-24T06:00:00Z"))
+        .await
+        .expect("added");
+    assert_eq!(keyring.epochs(), [1, 2]);
+    let moved = WrappedKey {
+        epoch: 2,
+        ..wrapped.clone()
+    };
+    assert!(keyring.unwrap(&moved, b"row").is_err());
+    let opened = keyring.unwrap(&wrapped, b"row").expect("unwrapped");
+    assert_eq!(opened.expose(), key.expose());
+    // By its context, were the keys of both epochs the same.
+    let kek = keyring.epoch(1).expect("the first").kek;
+    let open = |epoch| kek.open(&wrapped.sealed, &wrap_context(epoch, b"row"));
+    assert!(open(1).is_ok());
+    assert!(open(2).is_err());
+}
+
+#[tokio::test]
 async fn version_1_is_read_and_written_as_version_2() {
     let place = Place::new();
     let old = place.make().await.current();
