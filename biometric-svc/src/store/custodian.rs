@@ -1,5 +1,8 @@
 //! What custody is told of this store.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use futures::FutureExt;
