@@ -93,13 +93,13 @@ mod tests {
             false_match_bound: 1e-4,
         };
         assert!(Model::new(&good).is_ok());
-        assert!(
-            Model::new(&ModelConfig {
-                dimension: 64,
+        for (dimension, taken) in [(64, false), (128, true), (1_024, true), (1_025, false)] {
+            let model = Model::new(&ModelConfig {
+                dimension,
                 ..good.clone()
-            })
-            .is_err()
-        );
+            });
+            assert_eq!(model.is_ok(), taken, "{dimension}");
+        }
         assert!(
             Model::new(&ModelConfig {
                 threshold: 1.0,
