@@ -31,13 +31,14 @@ pub struct Config {
     pub search: SearchConfig,
 }
 
-/// `[search]`: how large searches are run.
+/// `[search]`: how searches are run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchConfig {
-    /// Threads; 0 for as many as there are cores.
+    /// Threads of large searches; 0 for as many as there are cores.
     pub threads: usize,
-    /// Searches that may wait; more are refused with RESOURCE_EXHAUSTED.
+    /// Searches that may wait, large and small ones each; more are refused with
+    /// RESOURCE_EXHAUSTED.
     pub queue: usize,
 }
 

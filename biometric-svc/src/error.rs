@@ -86,3 +86,17 @@ impl From<Error> for Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_for_the_load_is_told_so() {
+        let status = Status::from(Error::Busy);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let (reason, _) = mesh::error::reason(&status).expect("a reason");
+        assert_eq!(reason, "BUSY");
+        assert!(mesh::error::is_unavailable(&status), "worth trying again");
+    }
+}

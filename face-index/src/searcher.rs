@@ -11,7 +11,10 @@ use rayon::{
     ThreadPool, ThreadPoolBuilder,
     iter::{IntoParallelRefIterator, ParallelIterator},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -54,10 +57,13 @@ pub struct Decider {
 #[derive(Clone)]
 pub struct Searcher {
     queue: SyncSender<Job>,
+    /// One for each small search that waits or runs.
+    small: Arc<Semaphore>,
 }
 
 impl Searcher {
-    /// With as many threads, and a queue of that length.
+    /// With as many threads, and a queue of that length; as many small searches
+    /// may wait beside it.
     pub fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -68,7 +74,11 @@ impl Searcher {
         std::thread::Builder::new()
             .name("search-queue".into())
             .spawn(move || serve(&pool, &waiting))?;
-        Ok(Self { queue: sender })
+        let small = Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self {
+            queue: sender,
+            small: Arc::new(small),
+        })
     }
 
     /// The best two subjects, as far as they decide.
@@ -101,6 +111,10 @@ impl Searcher {
     ) -> Result<Ranking, Busy> {
         let scope = scope(galleries.as_ref());
         if index.count(scope) <= SMALL {
+            let _waits = self.small.try_acquire().map_err(|_| Busy)?;
+            // Searches that came meanwhile are let in or refused before this one
+            // takes the thread: what waits is counted.
+            task::yield_now().await;
             return Ok(index.search(&query, scope));
         }
         let (answer, answered) = oneshot::channel();

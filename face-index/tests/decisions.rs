@@ -475,3 +475,22 @@ async fn what_waits_past_the_queue_is_refused_at_once() {
     assert!(answers.iter().any(Result::is_err));
     assert!(answers.iter().any(Result::is_ok));
 }
+
+#[tokio::test]
+async fn small_galleries_are_refused_past_the_same_bound() {
+    let mut source = Source::isotropic(128);
+    let rotation = Rotation::random(128, &mut rand::rng());
+    let index = Arc::new(Index::new(rotation.components(), Kernel::detect()));
+    fill(&mut source, &rotation, &index, 100);
+    let searcher = Searcher::start(1, 8).expect("threads");
+    for _ in 0..2 {
+        let searches = (0..200).map(|_| {
+            let query = rotation.query(&face(&source.draw()), FLOOR);
+            let (searcher, index) = (searcher.clone(), index.clone());
+            async move { searcher.search(&index, query, None).await }
+        });
+        let answers = futures::future::join_all(searches).await;
+        let answered = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(answered, 8, "and those of before have made room");
+    }
+}
