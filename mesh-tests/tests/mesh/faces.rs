@@ -17,10 +17,14 @@ use propdev_proto::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tonic::{Code, Status};
 
 use crate::clients::register;
 
-on_both_databases!(who_is_not_recognised_is_not_told_why);
+on_both_databases!(
+    who_is_not_recognised_is_not_told_why,
+    the_gate_says_which_template_it_refuses,
+);
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
@@ -53,19 +57,23 @@ fn message(vector: &[f32]) -> Option<FaceVector> {
     })
 }
 
-/// Enrols another resident of the site with this face.
-async fn enrol(mesh: &Mesh, vector: &[f32]) {
+/// Another resident of the site, whose face is not known yet.
+async fn faceless(mesh: &Mesh) -> String {
     let operator = Operator::connect(&mesh.layout, "privacy").expect("an operator");
-    let mut residents = operator.residents();
     let request = CreateResidentRequest {
         name: "A twin".into(),
         site_ids: vec![mesh.estate.site_id.clone()],
         ..CreateResidentRequest::default()
     };
-    let created = residents.create_resident(request).await.expect("created");
-    let resident = created.into_inner().resident.expect("a resident");
+    let created = operator.residents().create_resident(request).await;
+    let created = created.expect("created").into_inner();
+    created.resident.expect("a resident").resident_id
+}
+
+async fn enrol(mesh: &Mesh, resident_id: &str, vector: &[f32]) -> Result<(), Status> {
+    let operator = Operator::connect(&mesh.layout, "privacy").expect("an operator");
     let request = EnrolFaceRequest {
-        resident_id: resident.resident_id,
+        resident_id: resident_id.into(),
         face: message(vector),
         consent_reference: "signed form 2".into(),
         consented_at: Some(prost_types::Timestamp {
@@ -74,11 +82,15 @@ async fn enrol(mesh: &Mesh, vector: &[f32]) {
         }),
         template_id: String::new(),
     };
-    residents.enrol_face(request).await.expect("enrolled");
+    operator.residents().enrol_face(request).await.map(|_| ())
 }
 
 /// What biometric-svc says of a face, which it says to other services alone.
 async fn outcome(mesh: &Mesh, vector: &[f32]) -> Outcome {
+    outcome_in(mesh, &mesh.estate.site_id, vector).await
+}
+
+async fn outcome_in(mesh: &Mesh, gallery: &str, vector: &[f32]) -> Outcome {
     let folder = mesh.folder.path().join("certificates/auth-svc");
     let credentials = mesh::tls::Credentials::load(mesh.layout.tls(&folder)).expect("credentials");
     let endpoint = format!("https://{}", mesh.layout.addresses.grpc("biometric-svc"));
@@ -86,7 +98,7 @@ async fn outcome(mesh: &Mesh, vector: &[f32]) -> Outcome {
     let channel = mesh::client::connect("biometric-svc", &endpoint, credentials, policy);
     let request = IdentifyRequest {
         face: message(vector),
-        gallery_ids: vec![mesh.estate.site_id.clone()],
+        gallery_ids: vec![gallery.into()],
     };
     let mut client = BiometricServiceClient::new(channel.expect("a channel"));
     let answer = client.identify(request).await.expect("an answer");
@@ -146,7 +158,11 @@ async fn who_is_not_recognised_is_not_told_why(mesh: Mesh) {
     let between = mix(&resident, 1.0, &twin);
     let unique = at(0.97, &between);
     assert_eq!(outcome(&mesh, &unique).await, Outcome::Match);
-    enrol(&mesh, &twin).await;
+    let nowhere = uuid::Uuid::new_v4().to_string();
+    let elsewhere = outcome_in(&mesh, &nowhere, &unique).await;
+    assert_eq!(elsewhere, Outcome::Nobody, "in a gallery that is not known");
+    let other = faceless(&mesh).await;
+    enrol(&mesh, &other, &twin).await.expect("enrolled");
     assert_eq!(outcome(&mesh, &unique).await, Outcome::Ambiguous);
 
     let stranger = || devmesh::estate::probe(estate.stranger);
@@ -192,4 +208,37 @@ async fn who_is_not_recognised_is_not_told_why(mesh: Mesh) {
         let answer = open(&another, &token, &vector, captured_at).await;
         assert_eq!(said(&answer), unknown, "{why}");
     }
+}
+
+async fn refusal(mesh: &Mesh, resident_id: &str, vector: &[f32]) -> (Code, String) {
+    let status = enrol(mesh, resident_id, vector).await;
+    let status = status.expect_err("refused");
+    let (reason, _) = mesh::error::reason(&status).expect("a reason");
+    (status.code(), reason)
+}
+
+async fn the_gate_says_which_template_it_refuses(mesh: Mesh) {
+    let estate = &mesh.estate;
+    let known = &estate.resident.resident_id;
+    let resident = center(&estate.resident);
+    let other = faceless(&mesh).await;
+    assert_eq!(
+        refusal(&mesh, &other, &at(0.97, &resident)).await,
+        (
+            Code::AlreadyExists,
+            "TEMPLATE_OF_ANOTHER_SUBJECT".to_owned()
+        )
+    );
+    let stranger = Identity::new(estate.stranger, DIMENSION).enrolment();
+    assert_eq!(
+        refusal(&mesh, known, &stranger).await,
+        (Code::FailedPrecondition, "TEMPLATE_DISAGREES".to_owned())
+    );
+    assert_eq!(outcome(&mesh, &stranger).await, Outcome::Nobody);
+
+    // The resident's own comes as close as it likes, and another's less so.
+    let own = enrol(&mesh, known, &at(0.97, &resident)).await;
+    own.expect("enrolled");
+    let twin = enrol(&mesh, &other, &at(0.8, &resident)).await;
+    twin.expect("enrolled");
 }
