@@ -122,6 +122,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use prost_reflect::MessageDescriptor;
+
     use super::*;
 
     #[test]
@@ -161,5 +163,52 @@ mod tests {
                 assert!(full.parse::<Caller>().is_ok(), "{path} names {class}");
             }
         }
+    }
+
+    #[test]
+    fn no_answer_holds_a_vector() {
+        const VECTOR: &str = "propdev.biometric.v1.FaceVector";
+        let pool = DescriptorPool::decode(propdev_proto::DESCRIPTOR_SET).expect("contracts");
+        assert!(
+            reached(
+                pool.get_message_by_name("propdev.biometric.v1.IdentifyRequest")
+                    .expect("a request")
+            )
+            .contains(VECTOR)
+        );
+        for service in pool.services() {
+            for method in service.methods() {
+                let answer = reached(method.output());
+                assert!(!answer.contains(VECTOR), "{}", method.full_name());
+                for message in &answer {
+                    let message = pool.get_message_by_name(message).expect("a message");
+                    for field in message.fields() {
+                        let suspect = match field.kind() {
+                            Kind::Float | Kind::Double => field.is_list(),
+                            Kind::Bytes => ["values", "vector", "template", "embedding"]
+                                .contains(&field.name()),
+                            _ => false,
+                        };
+                        assert!(!suspect, "{} by {}", field.full_name(), method.full_name());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The names of a message and of all that it may hold.
+    fn reached(message: MessageDescriptor) -> HashSet<String> {
+        let (mut names, mut waiting) = (HashSet::new(), vec![message]);
+        while let Some(message) = waiting.pop() {
+            if !names.insert(message.full_name().to_owned()) {
+                continue;
+            }
+            for field in message.fields() {
+                if let Kind::Message(held) = field.kind() {
+                    waiting.push(held);
+                }
+            }
+        }
+        names
     }
 }

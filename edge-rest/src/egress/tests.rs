@@ -1,9 +1,10 @@
 //! Commands against a partner of the test's own, over real TLS.
 
+mod bounds;
 mod guards;
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     time::Duration,
 };
 
@@ -37,7 +38,7 @@ use propdev_proto::{
     },
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, sync::Barrier, time::Instant};
 
 use super::*;
 
@@ -48,10 +49,17 @@ enum Reply {
     /// To another door of the same gateway.
     Redirect,
     Hang,
+    /// Once as many are under way as `together` waits for.
+    Together,
 }
 
 struct Partner {
     gateway: Gateway,
+    auth_hangs: AtomicBool,
+    connections: AtomicU32,
+    together: Barrier,
+    under_way: AtomicU32,
+    most_under_way: AtomicU32,
     tokens: AtomicU32,
     calls: AtomicU32,
     seen: std::sync::Mutex<Vec<(HeaderMap, Value)>>,
@@ -68,6 +76,9 @@ async fn token(State(partner): State<Arc<Partner>>, headers: HeaderMap) -> impl 
             StatusCode::UNAUTHORIZED,
             r#"{"error":"invalid_client"}"#.to_owned(),
         );
+    }
+    if partner.auth_hangs.load(SeqCst) {
+        std::future::pending::<()>().await;
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
     let number = partner.tokens.fetch_add(1, SeqCst) + 1;
@@ -89,6 +100,15 @@ async fn open(State(partner): State<Arc<Partner>>, headers: HeaderMap, body: Str
             (StatusCode::TEMPORARY_REDIRECT, elsewhere).into_response()
         }
         Reply::Hang => std::future::pending().await,
+        Reply::Together => {
+            let under_way = partner.under_way.fetch_add(1, SeqCst) + 1;
+            partner.most_under_way.fetch_max(under_way, SeqCst);
+            partner.together.wait().await;
+            // Who comes too many is still met here.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            partner.under_way.fetch_sub(1, SeqCst);
+            StatusCode::OK.into_response()
+        }
     }
 }
 
@@ -149,6 +169,11 @@ async fn world(
 
     let partner = Arc::new(Partner {
         gateway: Box::new(gateway),
+        auth_hangs: AtomicBool::new(false),
+        connections: AtomicU32::new(0),
+        together: Barrier::new(PLACES.into()),
+        under_way: AtomicU32::new(0),
+        most_under_way: AtomicU32::new(0),
         tokens: AtomicU32::new(0),
         calls: AtomicU32::new(0),
         seen: std::sync::Mutex::default(),
@@ -168,8 +193,10 @@ async fn world(
         HandshakeLimits::default(),
         shutdown.clone(),
     );
+    let dialled = partner.clone();
     tokio::spawn(async move {
         while let Some((stream, _)) = connections.recv().await {
+            dialled.connections.fetch_add(1, SeqCst);
             let service = TowerToHyperService::new(router.clone());
             tokio::spawn(async move {
                 let _ = Builder::new(TokioExecutor::new())
@@ -192,6 +219,9 @@ async fn world(
         _shutdown: Guard(shutdown),
     }
 }
+
+/// In the tests that count how many are under way.
+const PLACES: u16 = 3;
 
 fn egress(registry: Arc<Registry>) -> Egress {
     let config = EgressConfig {

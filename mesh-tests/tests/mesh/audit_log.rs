@@ -256,6 +256,24 @@ async fn entries_are_found_and_followed(mesh: Mesh) {
     let found: Value = serde_json::from_slice(&found.stdout).expect("JSON");
     assert_eq!(found.as_array().map(Vec::len), Some(2));
     assert_eq!(found[0]["entry"]["device"], BARRIER);
+    let found = propctl(
+        &mesh.layout,
+        "viewer",
+        &[
+            "audit",
+            "search",
+            "--resident",
+            &resident,
+            "--code",
+            "vehicle_added",
+            "--output",
+            "json",
+        ],
+    )
+    .await;
+    let found: Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+    assert_eq!(found[0]["entry"]["who"], who.as_str());
     let csv = propctl(
         &mesh.layout,
         "viewer",

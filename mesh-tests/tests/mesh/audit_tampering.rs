@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mesh_tests::{Mesh, on_both_databases};
+use mesh_tests::{Database, Mesh, on_both_databases};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, Value as Bound};
 use serde_json::Value;
 use uuid::Uuid;
@@ -313,4 +313,27 @@ async fn an_export_is_checked_without_the_service(mut mesh: Mesh) {
     cut.truncate(lines.len() - 1);
     let last = format!("entry {} is missing", lines.len() - 2);
     assert!(offline(&cut).await.contains(&last));
+}
+
+/// How often the configuration lets checkpoints go out at the least.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_hour_the_newest_checkpoint_goes_out() {
+    let mesh = Mesh::start_with(Database::Sqlite, |_, text| {
+        text.replace("publish_every_s = 0", "publish_every_s = 3600")
+    })
+    .await;
+    let newest = mesh.layout.checkpoints().join("checkpoint");
+    let outside = || {
+        let note = fs::read_to_string(&newest).unwrap_or_default();
+        let size = note.lines().nth(1).and_then(|line| line.parse().ok());
+        size.unwrap_or(0_u64)
+    };
+    eventually("the first is outside", async || outside() > 0).await;
+    let first = outside();
+    all_flows(&mesh).await;
+    let size = settled(&mesh).await;
+    assert!(size > first);
+    assert_eq!(outside(), first, "its hour is not over");
+    mesh.clock.advance(3_600);
+    eventually("the next is outside", async || outside() >= size).await;
 }

@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use devmesh::{layout::SERVICES, operator::Operator};
 use memchr::memmem::Finder;
 use mesh::{
@@ -99,16 +103,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
     let alive = vec![("code".to_owned(), kept.code[128..160].to_vec())];
     let found = search_processes(&mesh, &alive);
     assert!(!found.is_empty(), "memory is not really searched");
-    // What a call left in a buffer goes with the buffer.
-    let mut left = Vec::new();
-    for _ in 0..ATTEMPTS {
-        left = search_processes(&mesh, &marks);
-        if left.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(left, [""; 0], "in memory");
+    nowhere_in_memory(&mesh, &marks).await;
     assert_eq!(
         search_folder(&mesh.folder.path().join("data"), &marks),
         [""; 0]
@@ -202,6 +197,19 @@ fn marks(gone: &Stored, vectors: &[&[f32]]) -> Marks {
         marks.push((format!("bits at {start}"), bits[start..start + 32].to_vec()));
     }
     marks
+}
+
+/// What a call left in a buffer goes with the buffer.
+async fn nowhere_in_memory(mesh: &ProcessMesh, marks: &Marks) {
+    let mut left = Vec::new();
+    for _ in 0..ATTEMPTS {
+        left = search_processes(mesh, marks);
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(left, [""; 0], "in memory");
 }
 
 /// What of the marks each service's memory holds. Root may read it whatever
@@ -321,6 +329,12 @@ async fn receipts_of(operator: &Operator, entry: &Value) -> Vec<Value> {
 async fn the_epoch_ends(mesh: &ProcessMesh, operator: &Operator, copy: &Path, gone: &Stored) {
     let old = fs::read_to_string(mesh.layout.keyring(BIOMETRIC)).expect("the keyring");
     let old: Value = serde_json::from_str(&old).expect("JSON");
+    let kek = old["epochs"][0]["kek"].as_str().expect("a key");
+    let keks = forms_of(kek);
+    let copied = fs::read(copy).expect("the copy");
+    assert!(!copied.is_empty());
+    assert_eq!(search(&copied, &keks), [""; 0], "in the backup");
+    assert!(!search_processes(mesh, &keks).is_empty(), "it is in use");
     let rotated = operator
         .custody(BIOMETRIC)
         .rotate_keys(RotateKeysRequest { after_epoch: 1 })
@@ -339,16 +353,28 @@ async fn the_epoch_ends(mesh: &ProcessMesh, operator: &Operator, copy: &Path, go
         .await
         .expect_err("a copy from an ended epoch");
     assert!(refused.message().contains("epoch 1"), "{refused:?}");
-    let copied = fs::read(copy).expect("the copy");
-    assert!(!copied.is_empty());
     let now = fs::read_to_string(mesh.layout.keyring(BIOMETRIC)).expect("the keyring");
-    let kek = old["epochs"][0]["kek"].as_str().expect("a key");
     assert!(!now.contains(kek), "the old epoch's key is still there");
     assert!(!gone.wrapped.is_empty());
+    nowhere_in_memory(mesh, &keks).await;
 
     let ledger = fs::read_to_string(mesh.layout.ledger_file(BIOMETRIC)).expect("a ledger");
     let entry: Value = serde_json::from_str(ledger.lines().last().expect("a line")).expect("JSON");
     let receipts = receipts_of(operator, &entry).await;
     assert_eq!(receipts.len(), 2, "{receipts:?}");
     assert!(receipts[1]["final_at"].is_string(), "{receipts:?}");
+}
+
+/// A key of the keyring, given in base64, as it could be written down.
+fn forms_of(key: &str) -> Marks {
+    let raw = STANDARD.decode(key).expect("base64");
+    assert_eq!(raw.len(), 32);
+    let hex: Vec<String> = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    let url = URL_SAFE_NO_PAD.encode(&raw);
+    vec![
+        ("kek in base64".into(), key.trim_end_matches('=').into()),
+        ("kek in base64url".into(), url.into_bytes()),
+        ("kek in hex".into(), hex.concat().into_bytes()),
+        ("kek".into(), raw),
+    ]
 }

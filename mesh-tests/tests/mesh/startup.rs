@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use devmesh::layout::{Layout, Sockets};
 use mesh::{Clock, SystemClock, service::Environment, shutdown::Shutdown};
 use sea_orm::{ConnectionTrait, Database as Connection};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 struct Prepared {
@@ -151,6 +152,22 @@ async fn another_keyring_than_the_databases_is_named() {
         .await
         .expect_err("a stranger's keyring");
     assert!(refused.contains("probe-mac"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_the_keyring_lacks_is_named() {
+    let mut prepared = prepare(None);
+    start(&mut prepared).await.expect("served");
+    let path = prepared.folder.path().join("keys/biometric-svc.json");
+    let text = fs::read_to_string(&path).expect("a keyring");
+    let mut keyring: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(keyring["epochs"][0]["id"], 1);
+    keyring["epochs"][0]["id"] = json!(2);
+    fs::write(&path, keyring.to_string()).expect("written");
+    let (sockets, _) = Sockets::bind().expect("sockets");
+    prepared.sockets = sockets;
+    let refused = start(&mut prepared).await.expect_err("its rows have ended");
+    assert!(refused.contains("no epoch 1"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

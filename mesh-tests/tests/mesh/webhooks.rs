@@ -2,7 +2,7 @@
 
 use devmesh::estate::{BARRIER, DOOR, PLATE};
 use futures::future::join_all;
-use mesh_tests::{Mesh, on_both_databases};
+use mesh_tests::{Mesh, Partner, on_both_databases};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -119,6 +119,7 @@ async fn a_confirmation_moves_an_opening_once(mesh: Mesh) {
         .await;
     assert_eq!(late.status, 202);
     assert_eq!(status().await, "opened");
+    a_failure_is_as_final(&partner, &token).await;
     let foreign = mesh.other_partner();
     let token = foreign.token().await;
     let refused = foreign
@@ -129,6 +130,23 @@ async fn a_confirmation_moves_an_opening_once(mesh: Mesh) {
     absent["command_id"] = json!(Uuid::now_v7().to_string());
     let refused = foreign.post(COMMANDS, &token, Some(&absent)).await;
     assert_eq!(refused.told(), (404, "command_not_found"));
+}
+
+async fn a_failure_is_as_final(partner: &Partner, token: &str) {
+    let opened = partner.open_by_plate(BARRIER, token, PLATE).await;
+    let path = format!("/v1/openings/{}", opened.text("opening_id"));
+    for said in ["failed", "opened"] {
+        let confirmation = json!({
+            "command_id": opened.body["command"]["id"],
+            "opening_id": opened.body["opening_id"],
+            "status": said,
+            "at": "2026-11-24T06:00:01Z",
+        });
+        let told = partner.post(COMMANDS, token, Some(&confirmation)).await;
+        assert_eq!(told.status, 202, "{told:?}");
+        let opening = partner.get(&path, token).await;
+        assert_eq!(opening.body["command"]["status"], "failed", "{said}");
+    }
 }
 
 async fn only_event_writers_are_heard(mesh: Mesh) {

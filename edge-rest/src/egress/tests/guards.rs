@@ -1,7 +1,5 @@
 //! What keeps commands from where they must not go.
 
-use std::sync::atomic::AtomicBool;
-
 use super::*;
 
 #[tokio::test]
