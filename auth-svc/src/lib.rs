@@ -86,7 +86,11 @@ pub async fn run(
         service: SERVICE,
         db: database.clone(),
         keyring: keyring.clone(),
-        custodian: Arc::new(store::Records::new(database.clone(), keyring.clone())),
+        custodian: Arc::new(store::Records::new(
+            database.clone(),
+            keyring.clone(),
+            app::acted,
+        )),
         clock: environment.clock.clone(),
         residency: config.residency,
         backup: config.backup,

@@ -118,6 +118,7 @@ fn entry(id: Uuid, message: &EventMessage) -> Option<Entry> {
         AuthEventKind::ClientChanged => (Kind::Client, "changed"),
         AuthEventKind::SigningKeyChanged => (Kind::SigningKey, "changed"),
         AuthEventKind::PassageChanged => (Kind::Act, "passage_changed"),
+        AuthEventKind::Custody => (Kind::Act, "custody"),
         AuthEventKind::Unspecified => (Kind::Other, "other"),
     };
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -131,7 +132,7 @@ fn entry(id: Uuid, message: &EventMessage) -> Option<Entry> {
         who: id_of(&message.audit_pseudonym),
         actor: text(&message.actor),
         request: text(&message.request_id),
-        subject: text(&message.jti),
+        subject: text(&message.jti).or_else(|| text(&message.subject)),
         count: (message.count > 1).then_some(message.count),
         ..Entry::with_id(
             id,

@@ -5,16 +5,17 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use audit_log::{Entry, Kind};
 use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::{
     clock::to_micros,
     custody::{
-        Custodian, CustodyError, Wrapped,
+        Act, Custodian, CustodyError, Wrapped,
         backup::{Table, table},
         wrapped::count,
     },
-    db::Db,
+    db::{Db, named_key},
     keyring::{Keyring, KeyringError, WrappedKey},
 };
 use sea_orm::{
@@ -22,7 +23,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Sought, context, entity, external_id, holding::VALUE};
+use super::{
+    Sought, context, entity, external_id,
+    holding::VALUE,
+    log::{self, ENTRY_KEY, NewEntry},
+};
 use crate::domain::event::HoldingKind;
 
 const PARTNERS: Wrapped<entity::partner::Entity> = Wrapped {
@@ -145,6 +150,31 @@ impl Custodian for Records {
                     Ok::<(), CustodyError>(())
                 }
                 .boxed()
+            })
+            .await
+    }
+
+    /// Under the key that the store has now: a restore has brought its own.
+    /// One without a partner may wait for a restore, which refuses a store with
+    /// entries.
+    async fn acted(&self, act: Act) -> Result<(), CustodyError> {
+        let partner = entity::partner::Entity::find().one(&self.db.read).await?;
+        if partner.is_none() {
+            tracing::info!(code = act.code, actor = %act.actor, "an act on an empty store");
+            return Ok(());
+        }
+        let key = named_key::load_or_create(&self.db.read, &self.keyring, ENTRY_KEY).await?;
+        let entry = Entry {
+            actor: Some(act.actor),
+            request: act.request,
+            subject: Some(act.subject),
+            ..Entry::new(Kind::Act, act.code, act.at)
+        };
+        let entry = NewEntry::keyed(&key, &entry, None).map_err(CustodyError::store)?;
+        self.db
+            .writer
+            .write(move |txn| {
+                async move { Ok::<(), CustodyError>(log::insert(txn, vec![entry]).await?) }.boxed()
             })
             .await
     }

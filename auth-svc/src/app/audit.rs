@@ -8,6 +8,7 @@ use std::{
 
 use futures::FutureExt;
 use mesh::{
+    custody::Act,
     gather::Gatherer,
     limit::{TOLD_EVERY, Tally},
     shutdown::Shutdown,
@@ -35,6 +36,17 @@ pub(crate) type Outbox = Gatherer<Encoded, bool>;
 
 pub(super) fn encoded(event: &Event) -> Encoded {
     (event.id, encode_event(event))
+}
+
+/// What was done to the store's keys or backups.
+pub(crate) fn acted(act: Act) -> Encoded {
+    encoded(&Event {
+        code: act.code,
+        actor: Some(act.actor),
+        request_id: act.request.unwrap_or_default(),
+        subject: Some(act.subject),
+        ..Event::new(Kind::Custody, act.at)
+    })
 }
 
 pub(crate) fn outbox(store: Store) -> Outbox {

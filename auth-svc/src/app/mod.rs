@@ -15,7 +15,7 @@ mod webhook_secrets;
 
 use std::sync::Arc;
 
-pub(crate) use audit::{Behind, Outbox, Summaries, outbox};
+pub(crate) use audit::{Behind, Outbox, Summaries, acted, outbox};
 pub(crate) use authentication::{Credentials, Failing, Proof, Proven, proven};
 use mesh::{
     Clock,

@@ -21,6 +21,7 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
             Kind::RateLimited => AuthEventKind::RateLimited,
             Kind::ClientChanged => AuthEventKind::ClientChanged,
             Kind::SigningKeyChanged => AuthEventKind::SigningKeyChanged,
+            Kind::Custody => AuthEventKind::Custody,
         }
         .into(),
         client_id: event.client_id.clone().unwrap_or_default(),
@@ -35,6 +36,7 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
         actor: event.actor.clone().unwrap_or_default(),
         request_id: event.request_id.clone(),
         site_id: String::new(),
+        subject: event.subject.clone().unwrap_or_default(),
     }
     .encode_to_vec()
 }

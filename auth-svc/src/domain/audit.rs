@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     RateLimited,
     ClientChanged,
     SigningKeyChanged,
+    Custody,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Event {
     pub(crate) count: u32,
     pub(crate) actor: Option<String>,
     pub(crate) request_id: String,
+    /// Of custody: a key epoch or a backup.
+    pub(crate) subject: Option<String>,
 }
 
 impl Event {
@@ -50,6 +53,7 @@ impl Event {
             count: 1,
             actor: None,
             request_id: String::new(),
+            subject: None,
         }
     }
 }

@@ -10,16 +10,20 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use mesh::{
     custody::{
-        Custodian, CustodyError, Wrapped,
+        Act, Custodian, CustodyError, Wrapped,
         backup::{Table, table},
     },
     db::Db,
     keyring::Keyring,
 };
 
-use super::entity::{
-    client, client_secret, outbox, revocation, signing_key, state_version, used_assertion,
-    webhook_secret,
+use super::{
+    Encoded,
+    entity::{
+        client, client_secret, outbox, revocation, signing_key, state_version, used_assertion,
+        webhook_secret,
+    },
+    outbox::insert_events,
 };
 
 const SIGNING_KEYS: Wrapped<signing_key::Entity> = Wrapped {
@@ -38,11 +42,13 @@ const WEBHOOK_SECRETS: Wrapped<webhook_secret::Entity> = Wrapped {
 pub(crate) struct Records {
     db: Db,
     keyring: Keyring,
+    event: fn(Act) -> Encoded,
 }
 
 impl Records {
-    pub(crate) fn new(db: Db, keyring: Keyring) -> Self {
-        Self { db, keyring }
+    /// With how an act becomes an event of the audit.
+    pub(crate) fn new(db: Db, keyring: Keyring, event: fn(Act) -> Encoded) -> Self {
+        Self { db, keyring, event }
     }
 }
 
@@ -96,5 +102,14 @@ impl Custodian for Records {
     /// Nobody is erased here.
     async fn epoch_ended(&self, _: i64, _: Timestamp) -> Result<(), CustodyError> {
         Ok(())
+    }
+
+    async fn acted(&self, act: Act) -> Result<(), CustodyError> {
+        let event = (self.event)(act);
+        self.db
+            .writer
+            .write(move |txn| insert_events(txn, vec![event]).boxed())
+            .await
+            .map_err(CustodyError::store)
     }
 }

@@ -1,6 +1,7 @@
 use face_index::Rotation;
 use futures::future::join_all;
 use mesh::{
+    Caller,
     clock::{from_micros, from_proto, to_micros},
     error::refusal,
 };
@@ -206,7 +207,15 @@ impl BiometricService for BiometricApi {
         &self,
         request: Request<RenewRotationRequest>,
     ) -> Result<Response<RenewRotationResponse>, Status> {
-        let renewals = self.app.renew_rotation(&request.into_inner().model).await?;
+        let actor = actor(&request);
+        let model = request.into_inner().model;
+        let renewals = self.app.renew_rotation(&model).await?;
+        tracing::info!(
+            code = "rotation_renewed",
+            subject = %model,
+            %actor,
+            "an administrative act"
+        );
         Ok(Response::new(RenewRotationResponse {
             renewals,
             most_renewals: Rotation::MOST_RENEWALS,
@@ -217,13 +226,24 @@ impl BiometricService for BiometricApi {
         &self,
         request: Request<ForgetModelRequest>,
     ) -> Result<Response<ForgetModelResponse>, Status> {
-        let request = request.into_inner();
-        let templates = self
-            .app
-            .forget_model(&request.name, &request.version)
-            .await?;
+        let actor = actor(&request);
+        let ForgetModelRequest { name, version } = request.into_inner();
+        let templates = self.app.forget_model(&name, &version).await?;
+        tracing::info!(
+            code = "model_forgotten",
+            subject = %name,
+            %version,
+            %actor,
+            "an administrative act"
+        );
         Ok(Response::new(ForgetModelResponse { templates }))
     }
+}
+
+/// Who calls, as this service's log names them.
+fn actor<T>(request: &Request<T>) -> String {
+    let caller = request.extensions().get::<Caller>();
+    caller.map_or_else(String::new, Caller::to_string)
 }
 
 fn timestamp(micros: i64) -> prost_types::Timestamp {

@@ -15,10 +15,11 @@ use propdev_proto::{
 };
 use serde_json::json;
 
-use crate::eventually;
+use crate::{audit_log::entries, eventually};
 
 on_both_databases!(
     doors_open_while_keys_rotate_and_after,
+    what_is_done_to_keys_and_backups_is_in_the_audit_log,
     auth_svc_comes_back_from_its_backup,
     a_week_later_keys_have_rotated_by_themselves,
 );
@@ -78,6 +79,39 @@ async fn doors_open_while_keys_rotate_and_after(mesh: Mesh) {
     assert_eq!(partner.ask_token(&[]).await.status, 200);
 }
 
+async fn what_is_done_to_keys_and_backups_is_in_the_audit_log(mesh: Mesh) {
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let mut taken = Vec::new();
+    for service in ["access-svc", "auth-svc"] {
+        let mut custody = operator.custody(service);
+        let rotate = RotateKeysRequest { after_epoch: 1 };
+        custody.rotate_keys(rotate).await.expect("rotated");
+        let backup = custody.create_backup(CreateBackupRequest {}).await;
+        let backup = backup.expect("taken").into_inner().backup;
+        taken.push(backup.expect("a backup").id);
+        // A second time there is nothing to do, and nothing to tell.
+        let again = RotateKeysRequest { after_epoch: 1 };
+        custody.rotate_keys(again).await.expect("done");
+    }
+    let told = async |code: &str| {
+        let found = entries(&mesh, |request| request.code = code.into()).await;
+        for entry in &found {
+            assert_eq!(entry["kind"], "act", "{entry}");
+            assert_eq!(entry["actor"], "operator/operator/dev", "{entry}");
+            assert!(entry["request"].is_string(), "{entry}");
+        }
+        let subjects = found.iter().filter_map(|entry| entry["subject"].as_str());
+        let mut subjects: Vec<String> = subjects.map(str::to_owned).collect();
+        subjects.sort();
+        subjects
+    };
+    taken.sort();
+    eventually("both services' acts are told", async || {
+        told("backup_created").await == taken && told("keys_rotated").await == ["2", "2"]
+    })
+    .await;
+}
+
 async fn a_week_later_keys_have_rotated_by_themselves(mesh: Mesh) {
     let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
     let status = async |service: &str| {
@@ -127,6 +161,12 @@ async fn auth_svc_comes_back_from_its_backup(mut mesh: Mesh) {
     mesh.stop("auth-svc").await;
     mesh.restart("auth-svc").await;
 
+    let is_told = async || {
+        let told = entries(&mesh, |request| request.code = "backup_restored".into()).await;
+        told.iter()
+            .any(|entry| entry["actor"] == "operator/privacy/dev")
+    };
+    eventually("the restore is told", is_told).await;
     // The secret, and the key that has signed.
     assert_eq!(partner.ask_token(&[]).await.status, 200);
     eventually("its tokens open again", async || {

@@ -2,6 +2,7 @@
 //! epochs that end, backups that end with them, a ledger of erasures, and the
 //! key that signs receipts. A service describes its tables; the rest is here.
 
+mod act;
 pub mod backup;
 pub mod config;
 mod diagnosis;
@@ -32,6 +33,7 @@ use std::{
     time::Duration,
 };
 
+pub use act::Act;
 pub use backup::{Backup, BackupError};
 pub use diagnosis::{CorruptRows, DiagnosisApi};
 pub use error::CustodyError;

@@ -6,20 +6,29 @@ use std::path::Path;
 use futures::FutureExt;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
-use super::{Backup, Custody, CustodyError, entity::store_identity, ledger::Entry, residency::ROW};
-use crate::db::is_postgres;
+use super::{
+    Backup, Custody, CustodyError,
+    act::{BACKUP_CREATED, BACKUP_RESTORED},
+    entity::store_identity,
+    ledger::Entry,
+    residency::ROW,
+};
+use crate::{context::CallContext, db::is_postgres};
 
 impl Custody {
     /// Takes one while serving and reads it back. Goes on when the caller
     /// leaves.
     pub async fn create_backup(&self) -> Result<Backup, CustodyError> {
         self.backup_folder()?;
-        let custody = self.clone();
+        let (custody, call) = (self.clone(), CallContext::current());
         tokio::spawn(async move {
             let hold = custody.hold().await?;
             let taken = custody.take_backup().await;
             hold.release().await;
-            taken
+            let backup = taken?;
+            let id = backup.id.to_string();
+            custody.tell(call, BACKUP_CREATED, id).await?;
+            Ok::<Backup, CustodyError>(backup)
         })
         .await
         .map_err(|_| CustodyError::Task)?
@@ -29,12 +38,17 @@ impl Custody {
     /// service start over. One replica must be running, no more.
     pub async fn restore(&self, path: &Path) -> Result<Backup, CustodyError> {
         let path = self.file_in_folder(path).await?;
-        let custody = self.clone();
+        let (custody, call) = (self.clone(), CallContext::current());
         tokio::spawn(async move {
             let hold = custody.hold().await?;
             let restored = custody.put_back(path).await;
             hold.release().await;
             let backup = restored?;
+            let id = backup.id.to_string();
+            // What is committed cannot be taken back: the service starts over.
+            if let Err(error) = custody.tell(call, BACKUP_RESTORED, id).await {
+                tracing::warn!(%error, "the audit log was not told of the restore");
+            }
             (custody.inner.restart)();
             Ok::<Backup, CustodyError>(backup)
         })

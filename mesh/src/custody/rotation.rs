@@ -17,10 +17,11 @@ use uuid::Uuid;
 
 use super::{
     BackupError, Custody, CustodyError,
+    act::KEYS_ROTATED,
     backup::{NAMED_KEYS, SEALED_SECRETS},
     exclusive::Hold,
 };
-use crate::{db::is_postgres, fault};
+use crate::{context::CallContext, db::is_postgres, fault};
 
 /// Rows moved in one transaction.
 const BATCH: u64 = 500;
@@ -44,24 +45,34 @@ impl Custody {
     /// A new epoch after the one named, and nothing left of older ones; where
     /// that has begun already, the rest of it. Goes on when the caller leaves.
     pub async fn rotate(&self, after_epoch: i64) -> Result<Rotation, CustodyError> {
-        let custody = self.clone();
-        tokio::spawn(async move { custody.rotate_alone(Some(after_epoch)).await })
+        let (custody, call) = (self.clone(), CallContext::current());
+        tokio::spawn(async move { custody.rotate_alone(Some(after_epoch), call).await })
             .await
             .map_err(|_| CustodyError::Task)?
     }
 
     /// The rest of a rotation that has begun.
     pub(super) async fn resume(&self) -> Result<Rotation, CustodyError> {
-        self.rotate_alone(None).await
+        self.rotate_alone(None, None).await
     }
 
-    async fn rotate_alone(&self, after_epoch: Option<i64>) -> Result<Rotation, CustodyError> {
+    async fn rotate_alone(
+        &self,
+        after_epoch: Option<i64>,
+        call: Option<CallContext>,
+    ) -> Result<Rotation, CustodyError> {
         let hold = self.hold().await?;
         self.inner.rotating.store(true, Ordering::Release);
         let done = self.rotate_held(after_epoch, &hold).await;
         self.inner.rotating.store(false, Ordering::Release);
         hold.release().await;
-        done
+        let done = done?;
+        // A call again, or a look after keys, that found nothing to do is no act.
+        if done.rewrapped > 0 || !done.destroyed.is_empty() {
+            let epoch = self.current_epoch().to_string();
+            self.tell(call, KEYS_ROTATED, epoch).await?;
+        }
+        Ok(done)
     }
 
     async fn rotate_held(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{CustodyError, backup::Table};
+use super::{Act, CustodyError, backup::Table};
 
 /// A service's store, as far as keys, backups and erasures need to know it.
 /// `named_keys` and `sealed_secrets` are custody's own: a custodian leaves
@@ -29,4 +29,16 @@ pub trait Custodian: Send + Sync + 'static {
     /// final. Called again with the same epoch after a crash, and at each
     /// start: the second time has nothing left to do.
     async fn epoch_ended(&self, ended: i64, at: Timestamp) -> Result<(), CustodyError>;
+
+    /// Tells the audit log; the service's own where it has no way there.
+    async fn acted(&self, act: Act) -> Result<(), CustodyError> {
+        tracing::info!(
+            code = act.code,
+            subject = %act.subject,
+            actor = %act.actor,
+            request_id = act.request.as_deref().unwrap_or_default(),
+            "an administrative act"
+        );
+        Ok(())
+    }
 }

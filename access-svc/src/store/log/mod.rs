@@ -45,6 +45,28 @@ pub(crate) struct NewEntry {
     row: audit_entry::Model,
 }
 
+impl NewEntry {
+    /// Known as ours by the store's key of entries.
+    pub(super) fn keyed(key: &Key, entry: &Entry, sealed: Option<Vec<u8>>) -> Result<Self, Error> {
+        let payload = entry.to_text().map_err(|_| Error::Corrupt("audit entry"))?;
+        let payload = payload.into_bytes();
+        let columns = Columns::of(entry);
+        Ok(Self {
+            row: audit_entry::Model {
+                id: columns.id,
+                number: None,
+                mac: mac(key, columns.id, &payload),
+                payload,
+                sealed,
+                code: columns.code,
+                device_id: columns.device,
+                audit_pseudonym: columns.who,
+                opening_id: columns.opening,
+            },
+        })
+    }
+}
+
 /// Under whose key a link is sealed.
 #[derive(Clone, Copy)]
 pub(crate) enum Sealer<'a> {
@@ -77,22 +99,7 @@ impl Store {
             None => None,
         };
         entry.sealed = sealed.as_deref().map(digest);
-        let payload = entry.to_text().map_err(|_| Error::Corrupt("audit entry"))?;
-        let payload = payload.into_bytes();
-        let columns = Columns::of(&entry);
-        Ok(NewEntry {
-            row: audit_entry::Model {
-                id: columns.id,
-                number: None,
-                mac: self.entry_mac(columns.id, &payload),
-                payload,
-                sealed,
-                code: columns.code,
-                device_id: columns.device,
-                audit_pseudonym: columns.who,
-                opening_id: columns.opening,
-            },
-        })
+        NewEntry::keyed(&self.keys.entry, &entry, sealed)
     }
 
     /// Queues an entry of something that no other row tells.
@@ -102,11 +109,6 @@ impl Store {
             .writer
             .write(move |txn| async move { Ok(insert(txn, vec![entry]).await?) }.boxed())
             .await
-    }
-
-    /// What tells an entry of ours from one that somebody else put in the queue.
-    fn entry_mac(&self, id: Uuid, payload: &[u8]) -> Vec<u8> {
-        self.keys.entry.mac(&[id.as_bytes(), payload]).to_vec()
     }
 
     /// Whether the store's key of entries is the one held here. A backup that was
@@ -121,7 +123,7 @@ impl Store {
     }
 
     fn is_ours(&self, row: &audit_entry::Model) -> bool {
-        macs_equal(&self.entry_mac(row.id, &row.payload), &row.mac)
+        macs_equal(&mac(&self.keys.entry, row.id, &row.payload), &row.mac)
     }
 
     fn open_link(
@@ -132,6 +134,11 @@ impl Store {
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         Ok(sealer.key().open(sealed, &context(LINK, id))?)
     }
+}
+
+/// What tells an entry of ours from one that somebody else put in the queue.
+fn mac(key: &Key, id: Uuid, payload: &[u8]) -> Vec<u8> {
+    key.mac(&[id.as_bytes(), payload]).to_vec()
 }
 
 /// Queues entries in the transaction of what they tell; one that is there

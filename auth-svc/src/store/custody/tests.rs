@@ -47,7 +47,7 @@ async fn signing_keys_open_under_the_next_epoch() {
         keys.iter().map(|key| key.key.kid().to_owned()).collect()
     };
     let before = kids().await;
-    let records = Records::new(db, keyring.clone());
+    let records = Records::new(db, keyring.clone(), crate::app::acted);
     keyring.add_epoch(now).await.expect("an epoch");
     while records.rewrap(1).await.expect("moved") > 0 {}
     let references = records.references().await.expect("counted");
@@ -84,7 +84,7 @@ async fn every_table_goes_into_backups() {
     ];
     there.retain(|name| !custodys.contains(&name.as_str()));
     there.sort();
-    let records = Records::new(db, keyring);
+    let records = Records::new(db, keyring, crate::app::acted);
     let mut told: Vec<String> = records
         .tables()
         .iter()
