@@ -159,12 +159,20 @@ fn caused_by<E: std::error::Error + 'static>(error: &tonic::transport::Error) ->
     causes(error).any(|cause| cause.is::<E>())
 }
 
-/// Whether the connection ended, as each does at its age, before it took the
-/// request.
+/// Whether the connection ended, as each does at its age, before the peer took
+/// the request: it did not leave, or the peer's GOAWAY says that it was not
+/// looked at (RFC 9113 section 6.8).
 fn was_dropped(error: &tonic::transport::Error) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
-        .any(hyper::Error::is_canceled)
+    causes(error).any(|cause| {
+        let unsent = cause.downcast_ref::<hyper::Error>();
+        let unseen = cause.downcast_ref::<h2::Error>();
+        unsent.is_some_and(hyper::Error::is_canceled)
+            || unseen.is_some_and(|error| {
+                error.is_remote()
+                    && error.is_go_away()
+                    && error.reason() == Some(h2::Reason::NO_ERROR)
+            })
+    })
 }
 
 fn causes(
