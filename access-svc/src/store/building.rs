@@ -1,6 +1,6 @@
 use audit_log::Entry;
 use futures::FutureExt;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
 use super::{
@@ -96,14 +96,8 @@ impl Store {
         page: Page,
     ) -> Result<Vec<Building>, Error> {
         use entity::building::{Column, Entity};
-        let mut query = Entity::find().order_by_asc(Column::Id);
-        if let Some(site) = site {
-            query = query.filter(Column::SiteId.eq(site));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(Column::Id.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        let below = site.map(|site| (Column::SiteId, site));
+        let rows = place::list::<Entity>(self, below, page).await?;
         Ok(rows.into_iter().map(Building::from).collect())
     }
 

@@ -112,14 +112,8 @@ impl Store {
         page: Page,
     ) -> Result<Vec<DeviceGroup>, Error> {
         use entity::device_group::{Column, Entity};
-        let mut query = Entity::find().order_by_asc(Column::Id);
-        if let Some(site) = site {
-            query = query.filter(Column::SiteId.eq(site));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(Column::Id.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        let below = site.map(|site| (Column::SiteId, site));
+        let rows = place::list::<Entity>(self, below, page).await?;
         Ok(rows.into_iter().map(DeviceGroup::from).collect())
     }
 

@@ -1,6 +1,6 @@
 use audit_log::Entry;
 use futures::FutureExt;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
 use super::{
@@ -99,14 +99,8 @@ impl Store {
         page: Page,
     ) -> Result<Vec<Entrance>, Error> {
         use entity::entrance::{Column, Entity};
-        let mut query = Entity::find().order_by_asc(Column::Id);
-        if let Some(building) = building {
-            query = query.filter(Column::BuildingId.eq(building));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(Column::Id.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        let below = building.map(|building| (Column::BuildingId, building));
+        let rows = place::list::<Entity>(self, below, page).await?;
         Ok(rows.into_iter().map(Entrance::from).collect())
     }
 

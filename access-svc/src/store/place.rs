@@ -6,12 +6,13 @@ mod tests;
 
 use mesh::Caller;
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
     sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
 
-use super::{ObjectId, Store, entity, external_id};
+use super::{ObjectId, Page, Store, entity, external_id};
 use crate::{
     domain::{
         etag::{IfMatch, Version},
@@ -133,6 +134,22 @@ pub(super) async fn there<E: Named>(
         .one(txn)
         .await?;
     row.ok_or(Error::NotFound(E::NOUN))
+}
+
+/// A page by id; of those whose column names `below`, where that is asked for.
+pub(super) async fn list<E: Named>(
+    store: &Store,
+    below: Option<(E::Column, Uuid)>,
+    page: Page,
+) -> Result<Vec<E::Model>, Error> {
+    let mut query = E::find().order_by_asc(E::ID);
+    if let Some((column, id)) = below {
+        query = query.filter(ColumnTrait::eq(&column, id));
+    }
+    if let Some(after) = page.after {
+        query = query.filter(ColumnTrait::gt(&E::ID, after));
+    }
+    Ok(query.limit(page.limit).all(&store.db.read).await?)
 }
 
 /// With what other systems call it.

@@ -3,8 +3,7 @@ use std::collections::HashSet;
 use audit_log::Entry;
 use futures::FutureExt;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -113,11 +112,7 @@ impl Store {
     }
 
     pub(crate) async fn list_sites(&self, page: Page) -> Result<Vec<Site>, Error> {
-        let mut query = entity::site::Entity::find().order_by_asc(entity::site::Column::Id);
-        if let Some(after) = page.after {
-            query = query.filter(entity::site::Column::Id.gt(after));
-        }
-        let rows = query.limit(page.limit).all(&self.db.read).await?;
+        let rows = place::list::<entity::site::Entity>(self, None, page).await?;
         Ok(rows.into_iter().map(Site::from).collect())
     }
 
