@@ -100,12 +100,13 @@ impl App {
         {
             let building = buildings.get(&row.building, at, "building", &mut work.faults);
             let name = checked_name(row.name, at, &mut work.faults);
-            let (Some((building, _)), Some(name)) = (building, name) else {
+            let (Some((building, site)), Some(name)) = (building, name) else {
                 continue;
             };
             let id = Uuid::now_v7();
             work.new.entrance(id, building, name, now);
             let entry = Entry {
+                site: Some(*site),
                 subject: Some(id.to_string()),
                 ..self.act("entrance_created")
             };
