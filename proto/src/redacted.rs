@@ -54,6 +54,8 @@ redacted!(
     crate::access::ResidentRow,
     crate::access::VehicleRow,
     crate::access::CredentialRow,
+    crate::access::GrantRow,
+    crate::access::SubscriptionRow,
 );
 
 #[cfg(test)]
