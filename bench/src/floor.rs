@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -54,7 +54,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) fn prepare(folder: &Path) -> Result<Self, Error> {
-        let port = || Ok::<_, Error>(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?);
+        let port = || Ok::<_, Error>(loopback_port::bind()?.local_addr()?);
         let (edge, auth) = (port()?, port()?);
         let pki = folder.join("pki");
         let validity = Validity::days_from_now(1);

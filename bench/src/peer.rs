@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -65,7 +65,7 @@ impl Peer {
             &server,
         )
         .map_err(other)?;
-        let address: SocketAddr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let address: SocketAddr = loopback_port::bind()?.local_addr()?;
         let log = fs::File::create(own.join("log"))?;
         let child = Command::new(script)
             .env("PORT", address.port().to_string())

@@ -45,9 +45,15 @@ pub struct Sockets {
 impl Sockets {
     /// All of them at once, so that no port comes twice.
     pub fn bind() -> Result<(Self, Addresses), Error> {
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let four = || -> std::io::Result<Vec<TcpListener>> { (0..4).map(|_| bind()).collect() };
-        let (public, simulator, grpc, admin) = (bind()?, bind()?, four()?, four()?);
+        let four = || -> std::io::Result<Vec<TcpListener>> {
+            (0..4).map(|_| loopback_port::bind()).collect()
+        };
+        let (public, simulator, grpc, admin) = (
+            loopback_port::bind()?,
+            loopback_port::bind()?,
+            four()?,
+            four()?,
+        );
         let addresses = Addresses {
             public: public.local_addr()?,
             simulator: simulator.local_addr()?,

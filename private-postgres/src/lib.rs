@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -88,9 +87,7 @@ impl Postgres {
         if !made.status.success() {
             return Err(failed("initdb", &made.stderr));
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = loopback_port::bind()?.local_addr()?.port();
         let server = run("postgres");
         let mut keeper = Command::new("sh");
         keeper
