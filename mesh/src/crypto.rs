@@ -6,7 +6,7 @@ use ring::{
     digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 pub const KEY_LEN: usize = 32;
 
@@ -37,19 +37,30 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// # let key = mesh::crypto::Key::random().unwrap();
 /// sendable(&key);
 /// ```
-#[derive(Clone)]
-pub struct Key(Zeroizing<[u8; KEY_LEN]>);
+///
+/// On the heap: what moves is a pointer, where a moved array would leave its
+/// bytes behind on a stack.
+pub struct Key(Box<Zeroizing<[u8; KEY_LEN]>>);
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        let mut key = Self(Box::default());
+        key.0.copy_from_slice(self.expose());
+        key
+    }
+}
 
 impl Key {
     pub fn random() -> Result<Self, CryptoError> {
-        let mut bytes = Zeroizing::new([0; KEY_LEN]);
-        fill_random(bytes.as_mut())?;
-        Ok(Self(bytes))
+        let mut key = Self(Box::default());
+        fill_random(key.0.as_mut_slice())?;
+        Ok(key)
     }
 
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        let bytes: [u8; KEY_LEN] = bytes.try_into().ok()?;
-        Some(Self(Zeroizing::new(bytes)))
+        let mut key = Self(Box::default());
+        (bytes.len() == KEY_LEN).then(|| key.0.copy_from_slice(bytes))?;
+        Some(key)
     }
 
     /// The secret itself, for a keyring to store.
@@ -65,14 +76,15 @@ impl Key {
         let mut out = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
         out.extend_from_slice(&nonce);
         out.extend_from_slice(plaintext);
-        let tag = self
-            .cipher()?
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(associated),
-                &mut out[NONCE_LEN..],
-            )
-            .map_err(|_| CryptoError::Library)?;
+        let tag = leaving_no_schedule(|| {
+            self.cipher()?
+                .seal_in_place_separate_tag(
+                    Nonce::assume_unique_for_key(nonce),
+                    Aad::from(associated),
+                    &mut out[NONCE_LEN..],
+                )
+                .map_err(|_| CryptoError::Library)
+        })?;
         out.extend_from_slice(tag.as_ref());
         Ok(out)
     }
@@ -89,11 +101,13 @@ impl Key {
             .ok_or(CryptoError::Open)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CryptoError::Open)?;
         let mut buffer = Zeroizing::new(body.to_vec());
-        let length = self
-            .cipher()?
-            .open_in_place(nonce, Aad::from(associated), &mut buffer)
-            .map_err(|_| CryptoError::Open)?
-            .len();
+        let length = leaving_no_schedule(|| {
+            let plain = self
+                .cipher()?
+                .open_in_place(nonce, Aad::from(associated), &mut buffer)
+                .map_err(|_| CryptoError::Open)?;
+            Ok(plain.len())
+        })?;
         buffer.truncate(length);
         Ok(buffer)
     }
@@ -101,7 +115,7 @@ impl Key {
     /// HMAC-SHA-256 over the parts, each preceded by its length so that no two
     /// lists of parts share an encoding.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_ref());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.expose());
         let mut context = hmac::Context::with_key(&key);
         for part in parts {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -113,10 +127,33 @@ impl Key {
     }
 
     fn cipher(&self) -> Result<LessSafeKey, CryptoError> {
-        UnboundKey::new(&AES_256_GCM, self.0.as_ref())
+        UnboundKey::new(&AES_256_GCM, self.expose())
             .map(LessSafeKey::new)
             .map_err(|_| CryptoError::Library)
     }
+}
+
+/// Runs the work and overwrites the stack that it used: a cipher's schedule
+/// begins with the key itself, and ring leaves it where it was.
+#[inline(never)]
+fn leaving_no_schedule<T>(work: impl FnOnce() -> T) -> T {
+    let result = apart(work);
+    overwrite_stack();
+    result
+}
+
+/// In a frame of its own, below which the overwriting begins.
+#[inline(never)]
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn overwrite_stack() {
+    /// What the cipher's frames take at most, in words: unoptimised, many hold
+    /// a copy of the schedule.
+    const DEPTH: usize = if cfg!(debug_assertions) { 4_096 } else { 512 };
+    [0_u64; DEPTH].zeroize();
 }
 
 /// HMAC-SHA-256 (RFC 2104) over the parts as if they were one, under a key
@@ -140,7 +177,6 @@ pub fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
 
 /// Whether two MACs are equal, in time that depends on their length alone.
 pub fn macs_equal(a: &[u8], b: &[u8]) -> bool {
-    use zeroize::Zeroize;
     // Comparing MACs of both under a fresh key hides where they first differ.
     let mut key_bytes = [0; KEY_LEN];
     if fill_random(&mut key_bytes).is_err() {

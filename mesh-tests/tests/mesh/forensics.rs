@@ -355,6 +355,7 @@ async fn the_epoch_ends(mesh: &ProcessMesh, operator: &Operator, copy: &Path, go
     assert!(refused.message().contains("epoch 1"), "{refused:?}");
     let now = fs::read_to_string(mesh.layout.keyring(BIOMETRIC)).expect("the keyring");
     assert!(!now.contains(kek), "the old epoch's key is still there");
+    nowhere_in_memory(mesh, &keks).await;
     assert!(!gone.wrapped.is_empty());
 
     let ledger = fs::read_to_string(mesh.layout.ledger_file(BIOMETRIC)).expect("a ledger");
