@@ -150,6 +150,7 @@ pub async fn run(
     tokio::spawn(app.clone().keep_verifier_fresh(shutdown.clone()));
     tokio::spawn(app.clone().keep_house(shutdown.clone()));
     tokio::spawn(app.clone().number_feeds(shutdown.clone()));
+    tokio::spawn(app.clone().follow_acts(shutdown.clone()));
     let keeping_log = tokio::spawn(app.clone().keep_log(shutdown.clone()));
     let telling = tokio::spawn(app.clone().keep_outside_told(shutdown.clone()));
     let summing_up = tokio::spawn(app.clone().summarise(shutdown.clone()));

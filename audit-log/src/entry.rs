@@ -88,6 +88,9 @@ pub struct Entry {
     /// Identity of the caller who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Whose store it was done to, where every service has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// What was acted on, by its own id.
@@ -132,6 +135,7 @@ impl Entry {
             means: None,
             who: None,
             actor: None,
+            service: None,
             request: None,
             subject: None,
             count: None,

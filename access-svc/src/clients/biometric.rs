@@ -1,9 +1,10 @@
+use audit_log::{Entry, Kind};
 use jiff::Timestamp;
 use mesh::{client::MeshChannel, clock::from_proto};
 use propdev_proto::biometric::{
-    EnrolTemplateRequest, EraseSubjectRequest, FaceVector, GetErasureReceiptsRequest,
-    IdentifyRequest, SetGalleriesRequest, biometric_service_client::BiometricServiceClient,
-    identify_response::Outcome,
+    Act, EnrolTemplateRequest, EraseSubjectRequest, FaceVector, GetErasureReceiptsRequest,
+    IdentifyRequest, ListActsRequest, SetGalleriesRequest,
+    biometric_service_client::BiometricServiceClient, identify_response::Outcome,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -128,6 +129,18 @@ impl Biometric {
         })
     }
 
+    /// What was done there after that act, as the audit log tells it, the oldest
+    /// first; an entry has its act's id.
+    pub(crate) async fn acts_after(&self, id: Option<Uuid>) -> Result<Vec<Entry>, Error> {
+        let request = ListActsRequest {
+            after_id: id.map(|id| id.to_string()).unwrap_or_default(),
+        };
+        let answer = self.client.clone().list_acts(request).await;
+        let acts = answer.map_err(|status| unexpected(SERVICE, &status))?;
+        let entries = acts.into_inner().acts.into_iter().map(entry);
+        entries.collect::<Option<_>>().ok_or_else(malformed)
+    }
+
     /// Receipts of an erasure, the oldest first.
     pub(crate) async fn receipts(&self, pseudonym: Uuid) -> Result<Vec<String>, Error> {
         let request = GetErasureReceiptsRequest {
@@ -140,6 +153,19 @@ impl Biometric {
             Err(status) => Err(unexpected(SERVICE, &status)),
         }
     }
+}
+
+fn entry(act: Act) -> Option<Entry> {
+    let id = Uuid::try_parse(&act.id).ok()?;
+    let at = act.at?;
+    let at = from_proto(at.seconds, at.nanos).ok()?;
+    Some(Entry {
+        actor: Some(act.actor),
+        service: Some(SERVICE.to_owned()),
+        request: (!act.request_id.is_empty()).then_some(act.request_id),
+        subject: Some(act.subject),
+        ..Entry::with_id(id, Kind::Act, act.code, at)
+    })
 }
 
 fn malformed() -> Error {
@@ -170,5 +196,36 @@ fn refused(status: &Status) -> Error {
             message: status.message().to_owned(),
         },
         _ => unexpected(SERVICE, status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_is_an_entry_of_the_same_id_that_names_its_service() {
+        let id = Uuid::now_v7();
+        let act = Act {
+            id: id.to_string(),
+            at: Some(prost_types::Timestamp::default()),
+            code: "keys_rotated".into(),
+            subject: "2".into(),
+            actor: "operator/operator/dev".into(),
+            request_id: String::new(),
+        };
+        let expected = Entry {
+            actor: Some("operator/operator/dev".into()),
+            service: Some("biometric-svc".into()),
+            subject: Some("2".into()),
+            ..Entry::with_id(id, Kind::Act, "keys_rotated", Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(entry(act.clone()), Some(expected));
+        let nameless = Act {
+            id: String::new(),
+            ..act.clone()
+        };
+        assert_eq!(entry(nameless), None);
+        assert_eq!(entry(Act { at: None, ..act }), None);
     }
 }

@@ -13,6 +13,9 @@ use uuid::Uuid;
 use super::{Page, Store, entity, log};
 use crate::error::Error;
 
+/// The only one whose events tell of custody.
+const AUTH: &str = "auth-svc";
+
 /// An event, encoded as auth-svc tells its own; it holds nothing personal.
 pub(crate) struct AuthEvent {
     /// UUID, version 7.
@@ -122,6 +125,7 @@ fn entry(id: Uuid, message: &EventMessage) -> Option<Entry> {
         AuthEventKind::Unspecified => (Kind::Other, "other"),
     };
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let service = (message.kind() == AuthEventKind::Custody).then(|| AUTH.to_owned());
     let id_of = |text: &str| Uuid::try_parse(text).ok();
     Some(Entry {
         partner: id_of(&message.partner_id),
@@ -131,6 +135,7 @@ fn entry(id: Uuid, message: &EventMessage) -> Option<Entry> {
         means: text(&message.means),
         who: id_of(&message.audit_pseudonym),
         actor: text(&message.actor),
+        service,
         request: text(&message.request_id),
         subject: text(&message.jti).or_else(|| text(&message.subject)),
         count: (message.count > 1).then_some(message.count),

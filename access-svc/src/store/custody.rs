@@ -28,7 +28,7 @@ use super::{
     holding::VALUE,
     log::{self, ENTRY_KEY, NewEntry},
 };
-use crate::domain::event::HoldingKind;
+use crate::{SERVICE, domain::event::HoldingKind};
 
 const PARTNERS: Wrapped<entity::partner::Entity> = Wrapped {
     epoch: entity::partner::Column::Epoch,
@@ -131,6 +131,7 @@ impl Custodian for Records {
             Box::new(table::<entity::audit_tile::Entity>()),
             Box::new(table::<entity::audit_checkpoint::Entity>()),
             Box::new(table::<entity::audit_place::Entity>()),
+            Box::new(table::<entity::audit_source::Entity>()),
         ]
     }
 
@@ -166,6 +167,7 @@ impl Custodian for Records {
         let key = named_key::load_or_create(&self.db.read, &self.keyring, ENTRY_KEY).await?;
         let entry = Entry {
             actor: Some(act.actor),
+            service: Some(SERVICE.to_owned()),
             request: act.request,
             subject: Some(act.subject),
             ..Entry::new(Kind::Act, act.code, act.at)

@@ -458,3 +458,12 @@ entity!(
         at: i64,
     }
 );
+
+entity!(
+    /// The last of each service's own acts that the log has.
+    audit_source, "audit_sources", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        service: String,
+        last: Uuid,
+    }
+);

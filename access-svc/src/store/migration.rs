@@ -5,6 +5,7 @@ mod m0004_passage;
 mod m0005_feeds;
 mod m0007_audit_log;
 mod m0008_registry;
+mod m0009_audit_sources;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(custody::Custody),
             Box::new(m0007_audit_log::AuditLog),
             Box::new(m0008_registry::Registry),
+            Box::new(m0009_audit_sources::AuditSources),
         ]
     }
 }

@@ -1,5 +1,6 @@
 //! The use cases.
 
+mod act;
 mod corrupt;
 mod enrolment;
 mod erasure;

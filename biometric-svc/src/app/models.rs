@@ -1,7 +1,5 @@
 //! Models side by side, and those that nobody is asked for any more.
 
-use mesh::clock::to_micros;
-
 use super::App;
 use crate::error::Error;
 
@@ -58,11 +56,11 @@ impl App {
         if self.serves(name, version) {
             return Err(Error::ModelServed);
         }
-        let parts = self.parts();
-        let now = to_micros(parts.clock.now());
-        let forgotten = parts
+        let act = self.act("model_forgotten", format!("{name} {version}"));
+        let forgotten = self
+            .parts()
             .store
-            .forget_model(name.into(), version.into(), now)
+            .forget_model(name.into(), version.into(), act)
             .await?;
         // Those among them that did not open are gone too.
         for subject in self.0.corrupt.subjects() {

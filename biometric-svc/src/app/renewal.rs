@@ -28,9 +28,10 @@ impl App {
             .await
             .map_err(|_| Error::Task)??;
         let renewals = renewed.renewals();
+        let act = self.act("rotation_renewed", model.to_owned());
         parts
             .store
-            .add_rotation(&known.model, number + 1, &renewed, parts.clock.now())
+            .add_rotation(&known.model, number + 1, &renewed, act.at, Some(act))
             .await?;
         tracing::info!(model, renewals, "a rotation was renewed");
         (parts.restart)();

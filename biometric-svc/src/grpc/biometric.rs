@@ -1,18 +1,17 @@
 use face_index::Rotation;
 use futures::future::join_all;
 use mesh::{
-    Caller,
     clock::{from_micros, from_proto, to_micros},
     error::refusal,
 };
 use propdev_proto::biometric::{
-    EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
+    Act, EnrolTemplateRequest, EnrolTemplateResponse, EraseSubjectRequest, EraseSubjectResponse,
     FaceVector, ForgetModelRequest, ForgetModelResponse, GetErasureReceiptsRequest,
     GetErasureReceiptsResponse, GetStatusRequest, GetStatusResponse, IdentifyBatchRequest,
-    IdentifyBatchResponse, IdentifyRequest, IdentifyResponse, IdentifyResult, ListModelsRequest,
-    ListModelsResponse, Model, ModelCount, RenewRotationRequest, RenewRotationResponse,
-    SetGalleriesRequest, SetGalleriesResponse, biometric_service_server::BiometricService,
-    identify_response, identify_result,
+    IdentifyBatchResponse, IdentifyRequest, IdentifyResponse, IdentifyResult, ListActsRequest,
+    ListActsResponse, ListModelsRequest, ListModelsResponse, Model, ModelCount,
+    RenewRotationRequest, RenewRotationResponse, SetGalleriesRequest, SetGalleriesResponse,
+    biometric_service_server::BiometricService, identify_response, identify_result,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -21,6 +20,7 @@ use crate::{
     app::{App, Enrolment},
     domain::identification::Outcome,
     error::Error,
+    store::StoredAct,
 };
 
 /// More galleries than one client's sites are asked for by mistake.
@@ -207,15 +207,8 @@ impl BiometricService for BiometricApi {
         &self,
         request: Request<RenewRotationRequest>,
     ) -> Result<Response<RenewRotationResponse>, Status> {
-        let actor = actor(&request);
         let model = request.into_inner().model;
         let renewals = self.app.renew_rotation(&model).await?;
-        tracing::info!(
-            code = "rotation_renewed",
-            subject = %model,
-            %actor,
-            "an administrative act"
-        );
         Ok(Response::new(RenewRotationResponse {
             renewals,
             most_renewals: Rotation::MOST_RENEWALS,
@@ -226,24 +219,36 @@ impl BiometricService for BiometricApi {
         &self,
         request: Request<ForgetModelRequest>,
     ) -> Result<Response<ForgetModelResponse>, Status> {
-        let actor = actor(&request);
         let ForgetModelRequest { name, version } = request.into_inner();
         let templates = self.app.forget_model(&name, &version).await?;
-        tracing::info!(
-            code = "model_forgotten",
-            subject = %name,
-            %version,
-            %actor,
-            "an administrative act"
-        );
         Ok(Response::new(ForgetModelResponse { templates }))
+    }
+
+    async fn list_acts(
+        &self,
+        request: Request<ListActsRequest>,
+    ) -> Result<Response<ListActsResponse>, Status> {
+        let after_id = request.into_inner().after_id;
+        let after = match after_id.as_str() {
+            "" => None,
+            text => Some(id("after_id", text)?),
+        };
+        let acts = self.app.acts_after(after).await?;
+        Ok(Response::new(ListActsResponse {
+            acts: acts.into_iter().map(message).collect(),
+        }))
     }
 }
 
-/// Who calls, as this service's log names them.
-fn actor<T>(request: &Request<T>) -> String {
-    let caller = request.extensions().get::<Caller>();
-    caller.map_or_else(String::new, Caller::to_string)
+fn message(act: StoredAct) -> Act {
+    Act {
+        id: act.id.to_string(),
+        at: Some(timestamp(to_micros(act.at))),
+        code: act.code,
+        subject: act.subject,
+        actor: act.actor,
+        request_id: act.request.unwrap_or_default(),
+    }
 }
 
 fn timestamp(micros: i64) -> prost_types::Timestamp {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use mesh::{
     clock::to_micros,
     custody::{
-        Custodian, CustodyError, Wrapped,
+        Act, Custodian, CustodyError, Wrapped,
         backup::{Table, table},
     },
     keyring::KeyringError,
@@ -19,7 +19,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Exp
 
 use super::{
     Store,
-    entity::{erasure, rotation, subject, template},
+    entity::{act, erasure, rotation, subject, template},
 };
 
 const SUBJECTS: Wrapped<subject::Entity> = Wrapped {
@@ -80,6 +80,8 @@ impl Custodian for Store {
             Box::new(table::<subject::Entity>().with_keys(SUBJECTS)),
             Box::new(table::<template::Entity>()),
             Box::new(table::<erasure::Entity>()),
+            // An empty store's keys rotate, and may be backed up, too.
+            Box::new(table::<act::Entity>().made_at_start()),
         ]
     }
 
@@ -87,6 +89,10 @@ impl Custodian for Store {
         self.make_final(ended, to_micros(at))
             .await
             .map_err(CustodyError::store)
+    }
+
+    async fn acted(&self, act: Act) -> Result<(), CustodyError> {
+        self.add_act(act).await.map_err(CustodyError::store)
     }
 }
 

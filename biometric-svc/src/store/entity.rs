@@ -146,3 +146,26 @@ pub(crate) mod erasure {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// What was done to the store.
+pub(crate) mod act {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "acts")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub number: i64,
+        pub id: Uuid,
+        pub at: i64,
+        pub code: String,
+        pub subject: String,
+        pub actor: String,
+        pub request: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -1,5 +1,6 @@
 //! Templates at rest: each subject's under a data key of that subject's own.
 
+mod act;
 mod change;
 mod custodian;
 #[expect(unreachable_pub, reason = "sea-orm derives pub items")]
@@ -10,6 +11,7 @@ pub(crate) mod migration;
 mod rotation;
 mod template;
 
+pub(crate) use act::StoredAct;
 pub(crate) use change::Replica;
 pub(crate) use erasure::Erasure;
 use mesh::{

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use face_index::{Code, Renewal, Rotation};
 use futures::FutureExt;
-use mesh::{clock::to_micros, db::is_unique_violation, keyring::WrappedKey};
+use mesh::{clock::to_micros, custody::Act, db::is_unique_violation, keyring::WrappedKey};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
@@ -10,7 +10,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, act,
+    change::hold_changes,
     entity::{rotation, subject, template},
     template_context,
 };
@@ -34,7 +35,7 @@ impl Store {
             return Ok(newest);
         }
         let rotation = Rotation::random(model.dimension, &mut rand::rng());
-        match self.add_rotation(model, 1, &rotation, now).await {
+        match self.add_rotation(model, 1, &rotation, now, None).await {
             Err(Error::Database(error)) if is_unique_violation(&error) => {}
             result => result?,
         }
@@ -42,16 +43,18 @@ impl Store {
         stored.ok_or(Error::Crypto(mesh::crypto::CryptoError::Open))
     }
 
+    /// With what is told of it; nothing where nobody asked for it.
     pub(crate) async fn add_rotation(
         &self,
         model: &Model,
         number: i32,
         rotation: &Rotation,
         now: jiff::Timestamp,
+        act: Option<Act>,
     ) -> Result<(), Error> {
         let bound_to = bound_to(&model.name, &model.version, number);
         let (key, wrapped) = self.keyring.new_data_key(&bound_to)?;
-        rotation::Entity::insert(rotation::ActiveModel {
+        let row = rotation::ActiveModel {
             model: Set(model.name.clone()),
             version: Set(model.version.clone()),
             number: Set(number),
@@ -60,10 +63,23 @@ impl Store {
             wrapped_key: Set(wrapped.sealed),
             sealed: Set(key.seal(&rotation.to_bytes(), &bound_to)?),
             created_at: Set(to_micros(now)),
-        })
-        .exec_without_returning(&self.db.read)
-        .await?;
-        Ok(())
+        };
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    hold_changes(txn).await?;
+                    rotation::Entity::insert(row)
+                        .exec_without_returning(txn)
+                        .await?;
+                    match act {
+                        Some(act) => act::insert(txn, act).await,
+                        None => Ok(()),
+                    }
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// The oldest first: more than one while templates are moved.

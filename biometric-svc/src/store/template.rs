@@ -1,6 +1,8 @@
 use futures::FutureExt;
 use mesh::{
+    clock::to_micros,
     crypto::Key,
+    custody::Act,
     keyring::{Keyring, WrappedKey},
 };
 use sea_orm::{
@@ -12,7 +14,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, act,
     change::hold_changes,
     consent_context,
     entity::{erasure, rotation, subject, template},
@@ -116,7 +118,7 @@ impl Store {
         &self,
         model: String,
         version: String,
-        at: i64,
+        act: Act,
     ) -> Result<u64, Error> {
         let store = self.clone();
         self.db
@@ -136,17 +138,21 @@ impl Store {
                         .all(txn)
                         .await?;
                     for subject in subjects {
-                        store.record_change(txn, subject, at).await?;
+                        store.record_change(txn, subject, to_micros(act.at)).await?;
                     }
                     let gone = template::Entity::delete_many()
                         .filter(of_model)
                         .exec(txn)
                         .await?;
-                    rotation::Entity::delete_many()
+                    let rotations = rotation::Entity::delete_many()
                         .filter(rotation::Column::Model.eq(model.as_str()))
                         .filter(rotation::Column::Version.eq(version.as_str()))
                         .exec(txn)
                         .await?;
+                    // A call again that found nothing to do is no act.
+                    if gone.rows_affected + rotations.rows_affected > 0 {
+                        act::insert(txn, act).await?;
+                    }
                     Ok(gone.rows_affected)
                 }
                 .boxed()

@@ -5,24 +5,27 @@ use devmesh::{
     layout::STORING,
     operator::Operator,
 };
-use mesh_tests::{Mesh, on_both_databases};
+use mesh_tests::{Database, Mesh, on_both_databases};
 use propdev_proto::{
     access::ListEventsRequest,
     mesh::{
-        CreateBackupRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListBackupsRequest,
+        Backup, CreateBackupRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListBackupsRequest,
         RestoreBackupRequest, RotateKeysRequest,
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{audit_log::entries, eventually};
 
 on_both_databases!(
     doors_open_while_keys_rotate_and_after,
     what_is_done_to_keys_and_backups_is_in_the_audit_log,
+    acts_of_biometric_svc_are_told_once_whoever_starts_over,
     auth_svc_comes_back_from_its_backup,
     a_week_later_keys_have_rotated_by_themselves,
 );
+
+const BIOMETRIC: &str = "biometric-svc";
 
 async fn doors_open_while_keys_rotate_and_after(mesh: Mesh) {
     let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
@@ -82,13 +85,13 @@ async fn doors_open_while_keys_rotate_and_after(mesh: Mesh) {
 async fn what_is_done_to_keys_and_backups_is_in_the_audit_log(mesh: Mesh) {
     let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
     let mut taken = Vec::new();
-    for service in ["access-svc", "auth-svc"] {
+    for service in STORING {
         let mut custody = operator.custody(service);
         let rotate = RotateKeysRequest { after_epoch: 1 };
         custody.rotate_keys(rotate).await.expect("rotated");
         let backup = custody.create_backup(CreateBackupRequest {}).await;
         let backup = backup.expect("taken").into_inner().backup;
-        taken.push(backup.expect("a backup").id);
+        taken.push((service.to_owned(), backup.expect("a backup").id));
         // A second time there is nothing to do, and nothing to tell.
         let again = RotateKeysRequest { after_epoch: 1 };
         custody.rotate_keys(again).await.expect("done");
@@ -100,16 +103,87 @@ async fn what_is_done_to_keys_and_backups_is_in_the_audit_log(mesh: Mesh) {
             assert_eq!(entry["actor"], "operator/operator/dev", "{entry}");
             assert!(entry["request"].is_string(), "{entry}");
         }
-        let subjects = found.iter().filter_map(|entry| entry["subject"].as_str());
-        let mut subjects: Vec<String> = subjects.map(str::to_owned).collect();
-        subjects.sort();
-        subjects
+        by_service(&found)
     };
     taken.sort();
-    eventually("both services' acts are told", async || {
-        told("backup_created").await == taken && told("keys_rotated").await == ["2", "2"]
+    let mut rotated = STORING.map(|service| (service.to_owned(), "2".to_owned()));
+    rotated.sort();
+    eventually("all services' acts are told", async || {
+        told("backup_created").await == taken && told("keys_rotated").await == rotated
     })
     .await;
+}
+
+/// Whose store it was and what of it, in their order.
+fn by_service(entries: &[Value]) -> Vec<(String, String)> {
+    let text = |entry: &Value, name: &str| entry[name].as_str().expect("a text").to_owned();
+    let mut all: Vec<_> = entries
+        .iter()
+        .map(|entry| (text(entry, "service"), text(entry, "subject")))
+        .collect();
+    all.sort();
+    all
+}
+
+async fn backup_of_biometric_svc(mesh: &Mesh) -> Backup {
+    let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
+    let mut custody = operator.custody(BIOMETRIC);
+    let taken = custody.create_backup(CreateBackupRequest {}).await;
+    taken.expect("taken").into_inner().backup.expect("a backup")
+}
+
+/// Until these backups of biometric-svc, and no others, are told of, once each.
+async fn until_told(mesh: &Mesh, code: &str, backups: &[&Backup]) {
+    let mut wanted: Vec<(String, String)> = backups
+        .iter()
+        .map(|backup| (BIOMETRIC.to_owned(), backup.id.clone()))
+        .collect();
+    wanted.sort();
+    eventually(code, async || {
+        let found = entries(mesh, |request| request.code = code.into()).await;
+        by_service(&found) == wanted
+    })
+    .await;
+}
+
+async fn acts_of_biometric_svc_are_told_once_whoever_starts_over(mut mesh: Mesh) {
+    let first = backup_of_biometric_svc(&mesh).await;
+    // Holds the act of the first one, not its own.
+    let second = backup_of_biometric_svc(&mesh).await;
+    until_told(&mesh, "backup_created", &[&first, &second]).await;
+
+    mesh.stop("access-svc").await;
+    let third = backup_of_biometric_svc(&mesh).await;
+    mesh.restart("access-svc").await;
+    until_told(&mesh, "backup_created", &[&first, &second, &third]).await;
+
+    mesh.stop(BIOMETRIC).await;
+    mesh.empty_store(BIOMETRIC);
+    mesh.restart(BIOMETRIC).await;
+    let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
+    let path = second.path.clone();
+    let restoring = RestoreBackupRequest { path };
+    let restored = privacy.custody(BIOMETRIC).restore_backup(restoring).await;
+    restored.expect("restored");
+    mesh.stop(BIOMETRIC).await;
+    mesh.restart(BIOMETRIC).await;
+    until_told(&mesh, "backup_restored", &[&second]).await;
+    let last = backup_of_biometric_svc(&mesh).await;
+    until_told(&mesh, "backup_created", &[&first, &second, &third, &last]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_tell_each_act_of_biometric_svc_once() {
+    let mut mesh = Mesh::start(Database::Postgres).await;
+    mesh.replicate_services(&["access-svc"]).await;
+    let first = backup_of_biometric_svc(&mesh).await;
+    let second = backup_of_biometric_svc(&mesh).await;
+    until_told(&mesh, "backup_created", &[&first, &second]).await;
+    mesh.stop("access-svc").await;
+    mesh.restart("access-svc").await;
+    mesh.replicate_services(&["access-svc"]).await;
+    let third = backup_of_biometric_svc(&mesh).await;
+    until_told(&mesh, "backup_created", &[&first, &second, &third]).await;
 }
 
 async fn a_week_later_keys_have_rotated_by_themselves(mesh: Mesh) {

@@ -19,7 +19,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::{database, eventually};
+use crate::{audit_log::entries, database, eventually};
 
 const BIOMETRIC: &str = "biometric-svc";
 
@@ -64,6 +64,23 @@ async fn health(layout: &Layout, component: &str) -> ServingStatus {
     };
     let answer = HealthClient::new(channel(layout)).check(request).await;
     answer.expect("a health").into_inner().status()
+}
+
+/// Until the audit log has what the privacy officer did, once.
+async fn until_told(mesh: &Mesh, code: &str, subject: &str) {
+    eventually(code, async || {
+        let found = entries(mesh, |request| request.code = code.into()).await;
+        let [entry] = &found[..] else {
+            return false;
+        };
+        assert_eq!(entry["kind"], "act", "{entry}");
+        assert_eq!(entry["service"], BIOMETRIC, "{entry}");
+        assert_eq!(entry["subject"], subject, "{entry}");
+        assert_eq!(entry["actor"], "operator/privacy/dev", "{entry}");
+        assert!(entry["request"].is_string(), "{entry}");
+        true
+    })
+    .await;
 }
 
 async fn status(layout: &Layout) -> GetStatusResponse {
@@ -136,6 +153,7 @@ async fn a_renewed_rotation_knows_the_same_people(mut mesh: Mesh) {
     // It drains by itself, to start over.
     mesh.stop(BIOMETRIC).await;
     mesh.restart(BIOMETRIC).await;
+    until_told(&mesh, "rotation_renewed", MODEL).await;
     let site = &mesh.estate.site_id;
     let found = identify(&mesh.layout, site, &mesh.estate.resident.probe()).await;
     assert_eq!(found.expect("an answer").outcome(), Outcome::Match);
@@ -321,4 +339,5 @@ async fn models_are_forgotten_once_nobody_serves_them(mut mesh: Mesh) {
             .iter()
             .all(|model| model.name == "arcface-r200" && model.templates == 0)
     );
+    until_told(&mesh, "model_forgotten", &format!("{MODEL} 1")).await;
 }

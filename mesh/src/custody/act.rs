@@ -21,6 +21,30 @@ pub struct Act {
     pub at: Timestamp,
 }
 
+impl Act {
+    /// Of a call; without one it is the service's own doing.
+    pub fn of(
+        call: Option<CallContext>,
+        service: &str,
+        code: &'static str,
+        subject: String,
+        at: Timestamp,
+    ) -> Self {
+        let (caller, request) = match call {
+            Some(call) => (call.caller, Some(call.request_id)),
+            None => (None, None),
+        };
+        let ourselves = || Caller::Service(service.to_owned());
+        Self {
+            code,
+            subject,
+            actor: caller.unwrap_or_else(ourselves).to_string(),
+            request,
+            at,
+        }
+    }
+}
+
 impl Custody {
     /// The call is what the work was asked by: it goes on without it.
     pub(super) async fn tell(
@@ -30,18 +54,13 @@ impl Custody {
         subject: String,
     ) -> Result<(), CustodyError> {
         let inner = &self.inner;
-        let (caller, request) = match call {
-            Some(call) => (call.caller, Some(call.request_id)),
-            None => (None, None),
-        };
-        let ourselves = || Caller::Service(inner.identity.service.clone());
-        let act = Act {
+        let act = Act::of(
+            call,
+            &inner.identity.service,
             code,
             subject,
-            actor: caller.unwrap_or_else(ourselves).to_string(),
-            request,
-            at: inner.clock.now(),
-        };
+            inner.clock.now(),
+        );
         inner.custodian.acted(act).await
     }
 }

@@ -30,15 +30,6 @@ pub trait Custodian: Send + Sync + 'static {
     /// start: the second time has nothing left to do.
     async fn epoch_ended(&self, ended: i64, at: Timestamp) -> Result<(), CustodyError>;
 
-    /// Tells the audit log; the service's own where it has no way there.
-    async fn acted(&self, act: Act) -> Result<(), CustodyError> {
-        tracing::info!(
-            code = act.code,
-            subject = %act.subject,
-            actor = %act.actor,
-            request_id = act.request.as_deref().unwrap_or_default(),
-            "an administrative act"
-        );
-        Ok(())
-    }
+    /// Puts it on its way to the audit log, durably.
+    async fn acted(&self, act: Act) -> Result<(), CustodyError>;
 }

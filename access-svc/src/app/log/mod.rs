@@ -1,6 +1,8 @@
-//! The audit log: entries get their numbers, checkpoints go outside, time
-//! destroys what it must, and whoever may reads and proves.
+//! The audit log: what biometric-svc did to its store is asked for, entries get
+//! their numbers, checkpoints go outside, time destroys what it must, and whoever
+//! may reads and proves.
 
+mod acts;
 mod claim;
 mod outside;
 mod retention;

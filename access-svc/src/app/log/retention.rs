@@ -5,6 +5,7 @@ use audit_log::{
     entry::{code, first_id, month},
 };
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use crate::{app::App, domain::entry, error::Error};
 
@@ -40,16 +41,16 @@ impl App {
         Ok(())
     }
 
+    /// The lowest id that an entry may have to be kept; none where all are.
+    pub(super) fn first_kept(&self, now: Timestamp) -> Option<Uuid> {
+        first_kept(self.parts.log.settings.keep_days, now)
+    }
+
     async fn destroy_entries(&self, now: Timestamp) -> Result<(), Error> {
-        let days = i64::from(self.parts.log.settings.keep_days);
         let store = &self.parts.store;
-        let Ok(then) = now.checked_sub(SignedDuration::from_hours(24 * days)) else {
+        let Some(kept) = self.first_kept(now) else {
             return Ok(());
         };
-        if days == 0 {
-            return Ok(());
-        }
-        let kept = first_id(then);
         loop {
             let lowest = store.lowest_entries(TOGETHER).await?;
             let old = lowest.iter().take_while(|(_, id)| *id < kept);
@@ -68,5 +69,32 @@ impl App {
                 "audit entries were destroyed; their hashes stay"
             );
         }
+    }
+}
+
+/// 0 days: for ever.
+fn first_kept(days: u32, now: Timestamp) -> Option<Uuid> {
+    if days == 0 {
+        return None;
+    }
+    let kept_for = SignedDuration::from_hours(24 * i64::from(days));
+    now.checked_sub(kept_for).ok().map(first_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_kept_for_their_days_or_for_ever() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let id = |text: &str| Entry::new(Kind::Act, "x", at(text)).id;
+        let now = at("2026-11-24T06:00:00Z");
+        let kept = first_kept(30, now).expect("a bound");
+        assert!(id("2026-10-25T05:59:59Z") < kept);
+        assert!(id("2026-10-25T06:00:00.001Z") > kept);
+        assert_eq!(first_kept(0, now), None);
+        // As long as there is a calendar.
+        assert_eq!(first_kept(u32::MAX, now), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The audit log's rows: entries, written in the transactions of what they tell
 //! and numbered later; the tree's hashes; checkpoints.
 
+mod acts;
 mod months;
 mod outside;
 mod read;

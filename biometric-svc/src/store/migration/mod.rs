@@ -4,6 +4,7 @@ mod m0001_initial;
 mod m0002_rotated_templates;
 mod m0003_custody;
 mod m0004_templates_by_model;
+mod m0005_acts;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_rotated_templates::RotatedTemplates),
             Box::new(m0003_custody::Custody),
             Box::new(m0004_templates_by_model::TemplatesByModel),
+            Box::new(m0005_acts::NumberedActs),
         ]
     }
 }

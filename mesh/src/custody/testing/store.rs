@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::schema::{change, thing, version};
 use crate::{
     custody::{
-        Custodian, CustodyError, Wrapped,
+        Act, Custodian, CustodyError, Wrapped,
         backup::{Table, table},
     },
     db::Db,
@@ -58,6 +58,10 @@ impl Custodian for Store {
 
     async fn epoch_ended(&self, ended: i64, _: Timestamp) -> Result<(), CustodyError> {
         self.ended.lock().expect("a lock").push(ended);
+        Ok(())
+    }
+
+    async fn acted(&self, _: Act) -> Result<(), CustodyError> {
         Ok(())
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn cells(entry: &AuditEntry) -> Vec<String> {
         return vec![number, "?".into(), "?".into(), entry.code.clone()];
     };
     let actor = entry.actor.as_ref().or(entry.client.as_ref());
-    let place = entry.device.clone().unwrap_or_else(|| id(entry.site));
+    let place = entry.device.clone().or_else(|| entry.service.clone());
+    let place = place.unwrap_or_else(|| id(entry.site));
     vec![
         number,
         format!("{:.0}", entry.at),
@@ -40,7 +41,7 @@ pub(super) fn json(entry: &AuditEntry) -> Result<Value, Failure> {
 
 pub(super) const CSV_HEADER: &str = "number,id,at,kind,code,opening,command,partner,site,device,\
                                      client,means,who,actor,request,subject,count,happened_at,checks,\
-                                     differs";
+                                     differs,service";
 
 /// A line of CSV (RFC 4180) without its end.
 pub(super) fn csv(entry: &AuditEntry) -> Result<String, Failure> {
@@ -77,6 +78,7 @@ pub(super) fn csv(entry: &AuditEntry) -> Result<String, Failure> {
         time(entry.happened_at),
         checks.join(" "),
         some(entry.differs),
+        some(entry.service),
     ];
     let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
     Ok(fields.join(","))
@@ -127,7 +129,7 @@ mod tests {
         assert_eq!(
             line,
             "7,00000000-0000-0000-0000-000000000000,2026-11-24T06:00:00.25Z,signing_key,no_grant,\
-             ,,,,door-1,,,,,,\"a \"\"b\"\", c\",,,grant=false subject=true,"
+             ,,,,door-1,,,,,,\"a \"\"b\"\", c\",,,grant=false subject=true,,"
         );
         let commas = CSV_HEADER.matches(',').count();
         let empty = Entry::new(Kind::Act, "x", entry().at);
