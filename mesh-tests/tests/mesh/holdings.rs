@@ -23,6 +23,7 @@ use crate::payments::channel_as;
 on_both_databases!(
     one_person_holds_a_key_at_a_time,
     an_event_of_the_future_is_whose_the_key_is_as_it_comes,
+    a_resident_holds_a_vehicle_once_at_a_time,
     a_vehicle_opens_while_it_is_held,
     a_holding_is_found_by_its_name_and_corrected_as_it_was_read,
 );
@@ -139,6 +140,31 @@ async fn an_event_of_the_future_is_whose_the_key_is_as_it_comes(mesh: Mesh) {
     mesh.clock.advance(2 * DAY);
     let later = tell(days(1).expect("a time")).await;
     assert_ne!(later, past, "whose it has become");
+}
+
+async fn a_resident_holds_a_vehicle_once_at_a_time(mesh: Mesh) {
+    let mut holdings = holdings(&mesh).await;
+    let vehicle = |person: &Person, number: &str, held_from, held_to| AddVehicleRequest {
+        resident_id: person.resident_id.clone(),
+        plate: Some(PlateReading {
+            number: number.into(),
+            country: String::new(),
+        }),
+        held_from,
+        held_to,
+        ..AddVehicleRequest::default()
+    };
+    let (first, second) = (&mesh.estate.resident, &mesh.estate.leaver);
+    let held = holdings.add_vehicle(vehicle(first, PLATE, days(-10), days(10)));
+    held.await.expect("held");
+    // Another spelling is no other vehicle.
+    let twin = holdings.add_vehicle(vehicle(first, "e 321 kx 99", None, None));
+    let exists = (Code::AlreadyExists, "HOLDING_EXISTS".to_owned());
+    assert_eq!(refusal(&twin.await.expect_err("held")), exists);
+    let later = holdings.add_vehicle(vehicle(first, PLATE, days(11), None));
+    later.await.expect("at another time");
+    let shared = holdings.add_vehicle(vehicle(second, PLATE, None, None));
+    shared.await.expect("somebody else's too");
 }
 
 async fn a_vehicle_opens_while_it_is_held(mesh: Mesh) {
