@@ -1,4 +1,5 @@
 use mesh::custody::Custodian;
+use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::*;
 use crate::{
