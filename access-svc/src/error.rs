@@ -155,7 +155,7 @@ impl Noun {
     /// Why there cannot be another one.
     fn taken(self) -> String {
         match self {
-            Self::Holding => "somebody holds it for a part of that time".into(),
+            Self::Holding => "it is held for a part of that time already".into(),
             noun => format!("{noun} exists already"),
         }
     }
@@ -266,7 +266,7 @@ mod tests {
         let device = told(Noun::Device);
         assert_eq!(device.message(), "device exists already");
         let held = told(Noun::Holding);
-        assert_eq!(held.message(), "somebody holds it for a part of that time");
+        assert_eq!(held.message(), "it is held for a part of that time already");
         let reason = mesh::error::reason(&held).map(|(reason, _)| reason);
         assert_eq!(reason.as_deref(), Some("HOLDING_EXISTS"));
     }

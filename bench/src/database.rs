@@ -19,6 +19,11 @@ impl Database {
         one.map_or_else(|| vec![Self::Sqlite, Self::Postgres], |one| vec![one])
     }
 
+    /// Of both.
+    pub(crate) fn names() -> Vec<&'static str> {
+        Self::chosen(None).into_iter().map(Self::name).collect()
+    }
+
     /// The key in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -88,26 +88,30 @@ pub(crate) async fn measure(options: Options) -> Result<(), Error> {
         return Err(other("there must be residents and rounds"));
     }
     let folder = tempfile::tempdir()?;
-    let mut report = json!({
-        "shape": {
-            "seconds_a_round": options.timed,
-            "rounds": options.rounds,
-            "connections": options.connections,
-            "residents": options.residents,
-        },
+    let shape = json!({
+        "seconds_a_round": options.timed,
+        "rounds": options.rounds,
+        "connections": options.connections,
+        "residents": options.residents,
     });
-    let mut bars = Vec::new();
+    let mut report = json!({});
     for database in Database::chosen(options.database) {
         let name = database.name();
-        let figures = on(database, &options, &folder.path().join(name)).await?;
+        let mut figures = on(database, &options, &folder.path().join(name)).await?;
         println!("{figures:#}");
-        bars.extend(bars_of(name, &figures));
+        figures["made"] = report::made(&shape);
         report[name] = figures;
     }
     if !options.dry_run {
+        let names = Database::names();
+        report::keep_parts(&options.out, &names, &mut report)?;
+        let bars: Vec<Bar> = names
+            .iter()
+            .flat_map(|name| bars_of(name, &report[*name]))
+            .collect();
         let title = "Openings a second, and what the database commits one by one";
         plot::bars(&report::plot_beside(&options.out)?, title, "/s", &bars)?;
-        report::write_to(&options.out, "open", report)?;
+        report::write_to(&options.out, report)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A report: `docs/benchmarks/<name>.json` and its plot.
 
 use std::{
-    fs,
+    env, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -18,17 +19,77 @@ const FOLDER: &str = "docs/benchmarks";
 /// Writes the report with where it was made and by which command.
 pub(crate) fn write(name: &str, report: Value) -> Result<(), Error> {
     let path = Path::new(FOLDER).join(format!("{name}.json"));
-    write_to(&path, name, report)
+    write_to(&path, report)
 }
 
 /// The same, into the file named.
-pub(crate) fn write_to(path: &Path, name: &str, mut report: Value) -> Result<(), Error> {
+pub(crate) fn write_to(path: &Path, mut report: Value) -> Result<(), Error> {
     report["machine"] = machine::describe();
-    report["command"] = json!(format!("make bench-{name}"));
+    report["command"] = json!(command());
     make_folder_of(path)?;
     let text = serde_json::to_string_pretty(&report).map_err(other)?;
     fs::write(path, text + "\n")?;
     Ok(())
+}
+
+/// How a part of a report is made that may outlive the others.
+pub(crate) fn made(shape: &Value) -> Value {
+    let machine = machine::describe();
+    made_by(&json!({ "command": command(), "machine": machine, "shape": shape }))
+}
+
+fn made_by(report: &Value) -> Value {
+    let machine = &report["machine"];
+    json!({
+        "command": report["command"],
+        "commit": machine["commit"],
+        "changed_since": machine["changed_since"],
+        "measured_at": machine["measured_at"],
+        "shape": report["shape"],
+    })
+}
+
+/// Of the report in that file, where it is of this machine, the parts of these names that the new
+/// one has not.
+pub(crate) fn keep_parts(path: &Path, names: &[&str], report: &mut Value) -> Result<(), Error> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let earlier: Value = serde_json::from_str(&text).map_err(other)?;
+    keep_parts_of(&earlier, &machine::describe(), names, report);
+    Ok(())
+}
+
+fn keep_parts_of(earlier: &Value, machine: &Value, names: &[&str], report: &mut Value) {
+    let is_same = |key: &str| earlier["machine"][key] == machine[key];
+    if !is_same("processor") || !is_same("cores") {
+        return;
+    }
+    for name in names {
+        let part = earlier.get(*name).filter(|part| part.is_object());
+        let (Some(part), None) = (part, report.get(*name)) else {
+            continue;
+        };
+        let mut part = part.clone();
+        // One that does not say so was made with the whole.
+        if part.get("made").is_none() {
+            part["made"] = made_by(earlier);
+        }
+        report[*name] = part;
+    }
+}
+
+/// As it was typed, without where this checkout lies.
+fn command() -> String {
+    let mut words: Vec<String> = env::args().collect();
+    if let (Some(program), Ok(here)) = (words.first_mut(), env::current_dir())
+        && let Ok(inside) = Path::new(program.as_str()).strip_prefix(here)
+    {
+        *program = inside.display().to_string();
+    }
+    words.join(" ")
 }
 
 /// Where the plot of the report in that file goes.
@@ -131,6 +192,49 @@ mod tests {
         assert_eq!(median_of([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median_of([7.0]), 7.0);
         assert!(median_of([]).is_nan());
+    }
+
+    #[test]
+    fn the_other_database_keeps_its_part_on_the_same_machine() {
+        let names = ["sqlite", "postgres"];
+        let machine = |cores: u32, commit: &str| json!({ "processor": "p", "cores": cores, "commit": commit });
+        let earlier = json!({
+            "command": "bench open",
+            "machine": machine(2, "a"),
+            "shape": { "rounds": 3 },
+            "sqlite": { "openings_per_second": 1 },
+            "postgres": { "openings_per_second": 2 },
+        });
+        let fresh = || json!({ "sqlite": { "openings_per_second": 3, "made": { "commit": "b" } } });
+
+        let mut report = fresh();
+        keep_parts_of(&earlier, &machine(2, "b"), &names, &mut report);
+        assert_eq!(report["sqlite"], fresh()["sqlite"]);
+        let kept = &report["postgres"];
+        assert_eq!(kept["openings_per_second"], 2);
+        assert_eq!(kept["made"]["command"], "bench open");
+        assert_eq!(kept["made"]["commit"], "a");
+        assert_eq!(kept["made"]["shape"]["rounds"], 3);
+
+        // It goes on saying so, whatever is measured after it.
+        let mut later = fresh();
+        report["command"] = json!("bench open --database sqlite");
+        report["machine"] = machine(2, "b");
+        keep_parts_of(&report, &machine(2, "c"), &names, &mut later);
+        assert_eq!(later["postgres"], report["postgres"]);
+
+        let mut elsewhere = fresh();
+        keep_parts_of(&earlier, &machine(64, "b"), &names, &mut elsewhere);
+        assert_eq!(elsewhere, fresh());
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_read_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("open.json");
+        keep_parts(&path, &["sqlite"], &mut json!({})).expect("there is none");
+        fs::write(&path, "{").expect("written");
+        assert!(keep_parts(&path, &["sqlite"], &mut json!({})).is_err());
     }
 
     #[test]

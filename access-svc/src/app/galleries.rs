@@ -6,7 +6,7 @@ use mesh::shutdown::Shutdown;
 use uuid::Uuid;
 
 use super::App;
-use crate::error::Error;
+use crate::{error::Error, store::Page};
 
 const EVERY: Duration = Duration::from_secs(5);
 const AT_ONCE: u64 = 200;
@@ -21,21 +21,33 @@ impl App {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            if let Err(error) = self.tell_pending_galleries().await {
+            if let Err(error) = self.tell_pending_galleries(&shutdown).await {
                 tracing::warn!(%error, "sites of residents are untold; they are told again");
             }
         }
     }
 
     /// One that fails does not hold up the others.
-    async fn tell_pending_galleries(&self) -> Result<(), Error> {
+    async fn tell_pending_galleries(&self, shutdown: &Shutdown) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for resident in self.parts.store.pending_galleries(AT_ONCE).await? {
-            let told = self.tell_galleries(resident).await;
-            if let Err(Error::Dependency(_)) = told {
-                return told;
+        let mut page = Page {
+            after: None,
+            limit: AT_ONCE,
+        };
+        while !shutdown.is_cancelled() {
+            let residents = self.parts.store.pending_galleries(page).await?;
+            // Those that failed are not come back to before the next time.
+            page.after = residents.last().copied();
+            if page.after.is_none() {
+                break;
             }
-            outcome = told.and(outcome);
+            for resident in residents {
+                let told = self.tell_galleries(resident).await;
+                if let Err(Error::Dependency(_)) = told {
+                    return told;
+                }
+                outcome = told.and(outcome);
+            }
         }
         outcome
     }

@@ -163,7 +163,9 @@ impl Known<'_> {
         told: &CredentialOpening,
         held: &[Holding],
     ) -> Result<NewEvent, Error> {
-        let holder = holder_at(held, told.opened_at).and_then(|id| self.holders.get(&id));
+        // Who will hold it is nobody's business yet: a clock that is ahead counts as now.
+        let at = told.opened_at.min(self.now);
+        let holder = holder_at(held, at).and_then(|id| self.holders.get(&id));
         let event = Event {
             id: Uuid::now_v7(),
             kind: call.kind,

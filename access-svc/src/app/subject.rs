@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::App;
 use crate::{
     domain::{
+        consent::is_withdrawn,
         device::{Device, DeviceKind, Means},
         entry,
         plate::Plate,
@@ -133,21 +135,40 @@ impl App {
     }
 
     /// Whether a subject token is neither used up nor of somebody erased or
-    /// suspended.
+    /// suspended, nor of a face whose consent has been withdrawn.
     pub(crate) async fn token_is_good(
         &self,
-        jti: &str,
-        evidence: Option<&str>,
+        (jti, evidence): (&str, Option<&str>),
         pseudonym: &str,
         partner: Uuid,
+        face_issued_at: Option<Timestamp>,
     ) -> Result<bool, Error> {
-        let store = &self.parts.store;
-        if store.used_by(&use_key(jti, evidence)).await?.is_some() {
+        let used = self.parts.store.used_by(&use_key(jti, evidence)).await?;
+        if used.is_some() {
             return Ok(false);
         }
-        let now = self.parts.clock.now();
-        let resident = store.resident_by_pseudonym(pseudonym, partner, now).await?;
-        Ok(resident.is_some_and(|resident| !resident.suspended))
+        let person = self.person_of(pseudonym, partner, face_issued_at).await?;
+        Ok(person.is_some_and(|person| !person.suspended))
+    }
+
+    /// Whom a token names. A withdrawal ends the tokens of the face at once.
+    pub(super) async fn person_of(
+        &self,
+        pseudonym: &str,
+        partner: Uuid,
+        face_issued_at: Option<Timestamp>,
+    ) -> Result<Option<Resident>, Error> {
+        let (store, now) = (&self.parts.store, self.parts.clock.now());
+        let person = store.resident_by_pseudonym(pseudonym, partner, now).await?;
+        let Some(person) = person else {
+            return Ok(None);
+        };
+        if let Some(issued_at) = face_issued_at
+            && is_withdrawn(issued_at, store.last_withdrawal(person.id).await?)
+        {
+            return Ok(None);
+        }
+        Ok(Some(person))
     }
 
     pub(crate) async fn describe_plate(

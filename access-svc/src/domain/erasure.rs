@@ -1,10 +1,11 @@
-//! The final deletion of a resident: what goes in which order, and what a
-//! receipt says of it. A receipt names the person by the audit pseudonym alone.
+//! The final deletion of a resident: what goes in which order, and what is known of it.
+
+mod receipt;
 
 use audit_log::entry::code;
 use jiff::Timestamp;
+pub(crate) use receipt::{GivenReceipt, Issuer, Receipt, final_at};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 /// The steps of an erasure in their order; each is durable before the next.
@@ -222,108 +223,8 @@ impl Erasure {
     }
 }
 
-/// A receipt, as one of the services has given it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GivenReceipt {
-    pub(crate) service: String,
-    pub(crate) jws: String,
-}
-
-/// Whose store a receipt is about.
-#[derive(Clone, Copy)]
-pub(crate) struct Issuer<'a> {
-    pub(crate) service: &'a str,
-    pub(crate) deployment: &'a str,
-    pub(crate) region: &'a str,
-}
-
-/// What a receipt of this service says: all that an act of destruction names,
-/// with the pseudonym in place of the person.
-#[derive(Serialize)]
-pub(crate) struct Receipt<'a> {
-    iss: &'a str,
-    sub: Uuid,
-    iat: i64,
-    deployment: &'a str,
-    region: &'a str,
-    erased_at: Timestamp,
-    categories: Categories,
-    method: &'static str,
-    reason: &'static str,
-    requested_by: &'a str,
-    epoch: i64,
-    ledger_number: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    replayed: bool,
-    /// Null: a copy of the epoch may be left, and a second receipt will follow.
-    final_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct Categories {
-    names: u64,
-    partner_pseudonyms: u64,
-    vehicles: u64,
-    keys_and_fobs: u64,
-    rights: u64,
-    payments: u64,
-    sites: u64,
-    households: u64,
-    consents: u64,
-    external_ids: u64,
-    event_credentials: u64,
-}
-
-impl<'a> Receipt<'a> {
-    /// None of an erasure that has not come so far.
-    pub(crate) fn of(erasure: &'a Erasure, issuer: Issuer<'a>, now: Timestamp) -> Option<Self> {
-        let counts = &erasure.counts;
-        Some(Self {
-            iss: issuer.service,
-            sub: erasure.pseudonym,
-            iat: now.as_second(),
-            deployment: issuer.deployment,
-            region: issuer.region,
-            erased_at: erasure.erased_at?,
-            categories: Categories {
-                names: counts.names,
-                partner_pseudonyms: counts.partner_pseudonyms,
-                vehicles: counts.vehicles,
-                keys_and_fobs: counts.credentials,
-                rights: counts.grants,
-                payments: counts.subscriptions,
-                sites: counts.sites,
-                households: counts.households,
-                consents: counts.consents,
-                external_ids: counts.external_ids,
-                event_credentials: counts.events,
-            },
-            method: "encryption keys destroyed, rows deleted",
-            reason: erasure.order.reason.name(),
-            requested_by: &erasure.order.requested_by,
-            epoch: erasure.epoch?,
-            ledger_number: erasure.ledger_number?,
-            replayed: erasure.replayed,
-            final_at: erasure.final_at,
-        })
-    }
-}
-
-/// Since when a receipt calls itself final, as its service has given it; its
-/// signature is not looked at here.
-pub(crate) fn final_at(claims: &[u8]) -> Option<Timestamp> {
-    let claims: Value = serde_json::from_slice(claims).ok()?;
-    match claims.get("final_at")? {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -353,11 +254,11 @@ mod tests {
         assert_eq!(Reason::from_code(99), Reason::Unspecified);
     }
 
-    fn at(second: i64) -> Timestamp {
+    pub(super) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
     }
 
-    fn erasure() -> Erasure {
+    pub(super) fn erasure() -> Erasure {
         Erasure {
             resident: Uuid::from_u128(1),
             pseudonym: Uuid::from_u128(2),
@@ -382,56 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_says_what_an_act_must_and_names_nobody() {
-        let issuer = Issuer {
-            service: "access-svc",
-            deployment: "d",
-            region: "ru-msk",
-        };
-        let mut erasure = erasure();
-        let claims = |erasure: &Erasure| {
-            let receipt = Receipt::of(erasure, issuer, at(12)).expect("a receipt");
-            serde_json::to_value(receipt).expect("claims")
-        };
-        let first = claims(&erasure);
-        assert_eq!(first["sub"], json!(erasure.pseudonym));
-        assert_eq!(first["categories"]["vehicles"], 2);
-        assert_eq!(first["reason"], "moved_out");
-        assert_eq!(first["final_at"], Value::Null);
-        assert!(!first.to_string().contains(&erasure.resident.to_string()));
-        assert_eq!(final_at(first.to_string().as_bytes()), None);
-
-        erasure.final_at = Some(at(99));
-        let second = claims(&erasure);
-        assert_eq!(final_at(second.to_string().as_bytes()), Some(at(99)));
-
-        erasure.ledger_number = None;
-        assert!(Receipt::of(&erasure, issuer, at(12)).is_none());
-    }
-
-    #[test]
     fn it_is_final_when_the_last_service_says_so() {
         let mut erasure = erasure();
         erasure.final_at = Some(at(20));
         assert_eq!(erasure.final_everywhere(), None);
         erasure.biometric_final_at = Some(at(30));
         assert_eq!(erasure.final_everywhere(), Some(at(30)));
-    }
-
-    #[test]
-    fn final_at_is_read_as_text_and_as_seconds() {
-        assert_eq!(
-            final_at(br#"{"final_at":"1970-01-01T00:00:07Z"}"#),
-            Some(at(7))
-        );
-        assert_eq!(final_at(br#"{"final_at":7}"#), Some(at(7)));
-        for none in [
-            &b"{}"[..],
-            b"x",
-            br#"{"final_at":null}"#,
-            br#"{"final_at":"x"}"#,
-        ] {
-            assert_eq!(final_at(none), None);
-        }
     }
 }

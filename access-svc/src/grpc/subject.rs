@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    convert::{fault, id, ids, optional_id, optional_kind, optional_text},
+    convert::{fault, id, ids, optional_id, optional_kind, optional_text, optional_time},
 };
 use crate::{
     app::{Context, Described, DescribedFace, FaceQuery},
@@ -76,10 +76,16 @@ impl SubjectService for Api {
     ) -> Result<Response<GetTokenStandingResponse>, Status> {
         let request = request.into_inner();
         let partner = id("partner_id", &request.partner_id)?;
+        let face_issued_at = optional_time("face_issued_at", request.face_issued_at)?;
         let evidence = Some(request.evidence_id.as_str()).filter(|id| !id.is_empty());
         let good = self
             .app
-            .token_is_good(&request.jti, evidence, &request.pseudonym, partner)
+            .token_is_good(
+                (&request.jti, evidence),
+                &request.pseudonym,
+                partner,
+                face_issued_at,
+            )
             .await?;
         Ok(Response::new(GetTokenStandingResponse { good }))
     }

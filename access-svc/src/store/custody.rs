@@ -1,9 +1,10 @@
 //! What custody is told of this store.
 
+mod rehash;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use audit_log::{Entry, Kind};
 use futures::FutureExt;
@@ -16,19 +17,16 @@ use mesh::{
         wrapped::count,
     },
     db::{Db, named_key},
-    keyring::{Keyring, KeyringError, WrappedKey},
+    keyring::Keyring,
 };
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
-};
-use uuid::Uuid;
+use rehash::rehash;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::{
-    Sought, context, entity, external_id,
-    holding::VALUE,
+    entity,
     log::{self, ENTRY_KEY, NewEntry},
 };
-use crate::{SERVICE, domain::event::HoldingKind};
+use crate::SERVICE;
 
 const PARTNERS: Wrapped<entity::partner::Entity> = Wrapped {
     epoch: entity::partner::Column::Epoch,
@@ -81,8 +79,9 @@ impl Custodian for Records {
                 async move {
                     let partners = PARTNERS.rewrap(txn, &keyring, limit).await?;
                     let residents = RESIDENTS.rewrap(txn, &keyring, limit).await?;
-                    let holdings = rehash(txn, &keyring, limit).await?;
-                    let external_ids = rehash_external_ids(txn, &keyring, limit).await?;
+                    let holdings = rehash::<entity::holding::Entity>(txn, &keyring, limit).await?;
+                    let external_ids =
+                        rehash::<entity::external_id::Entity>(txn, &keyring, limit).await?;
                     Ok::<u64, CustodyError>(partners + residents + holdings + external_ids)
                 }
                 .boxed()
@@ -179,151 +178,5 @@ impl Custodian for Records {
                 async move { Ok::<(), CustodyError>(log::insert(txn, vec![entry]).await?) }.boxed()
             })
             .await
-    }
-}
-
-/// Hashes up to `limit` holdings anew, under the current epoch; how many. One
-/// that does not open stays where it is.
-async fn rehash(
-    txn: &impl ConnectionTrait,
-    keyring: &Keyring,
-    limit: u64,
-) -> Result<u64, CustodyError> {
-    use entity::holding::{Column, Entity};
-    let current = keyring.current();
-    let rows = Entity::find()
-        .filter(Column::LookupEpoch.lt(current.id))
-        .limit(limit)
-        .all(txn)
-        .await?;
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let owners = owners(txn, rows.iter().map(|row| row.resident_id)).await?;
-    let partners: Vec<Uuid> = entity::partner::Entity::find()
-        .select_only()
-        .column(entity::partner::Column::Id)
-        .into_tuple()
-        .all(txn)
-        .await?;
-    let mut moved = 0;
-    for row in rows {
-        let fresh = match owners.get(&row.resident_id) {
-            // Its owner's key is destroyed and it is about to follow: it leads
-            // to nobody.
-            None => Some((row.id.as_bytes().to_vec(), row.sealed.clone())),
-            Some(owner) => unseal(keyring, owner, &row, &partners)?
-                .map(|found| (found.sought.hash(&current), found.sealed)),
-        };
-        let Some((lookup, sealed)) = fresh else {
-            continue;
-        };
-        // Only what was read is replaced: another may have been faster.
-        let update = Entity::update_many()
-            .col_expr(Column::Lookup, Expr::val(lookup))
-            .col_expr(Column::LookupEpoch, Expr::val(current.id))
-            .col_expr(Column::Sealed, Expr::val(sealed))
-            .filter(Column::Id.eq(row.id))
-            .filter(Column::Lookup.eq(row.lookup));
-        moved += update.exec(txn).await?.rows_affected;
-    }
-    Ok(moved)
-}
-
-/// The same for external ids that are somebody's.
-async fn rehash_external_ids(
-    txn: &impl ConnectionTrait,
-    keyring: &Keyring,
-    limit: u64,
-) -> Result<u64, CustodyError> {
-    use entity::external_id::{Column, Entity};
-    let current = keyring.current();
-    let rows = Entity::find()
-        .filter(Column::LookupEpoch.gt(0))
-        .filter(Column::LookupEpoch.lt(current.id))
-        .limit(limit)
-        .all(txn)
-        .await?;
-    let owners = owners(txn, rows.iter().filter_map(|row| row.owner)).await?;
-    let mut moved = 0;
-    for row in rows {
-        let owned = row.owner.and_then(|id| Some((id, owners.get(&id)?)));
-        let lookup = match owned {
-            // Its owner's key is destroyed and it is about to follow: it leads to nobody.
-            None => row.object_id.as_bytes().to_vec(),
-            Some((id, owner)) => match keyring.unwrap(owner, id.as_bytes()) {
-                Ok(key) => match external_id::open(&key, &row) {
-                    Ok(id) => external_id::hash_text(&current, row.noun, &row.system, &id),
-                    Err(_) => continue,
-                },
-                Err(KeyringError::Crypto(_)) => continue,
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let update = Entity::update_many()
-            .col_expr(Column::Lookup, Expr::val(lookup))
-            .col_expr(Column::LookupEpoch, Expr::val(current.id))
-            .filter(Column::Noun.eq(row.noun))
-            .filter(Column::System.eq(row.system))
-            // Only what was read is replaced: another may have been faster.
-            .filter(Column::Lookup.eq(row.lookup));
-        moved += update.exec(txn).await?.rows_affected;
-    }
-    Ok(moved)
-}
-
-/// The residents' wrapped keys, by resident.
-async fn owners(
-    txn: &impl ConnectionTrait,
-    residents: impl Iterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, WrappedKey>, CustodyError> {
-    let ids: HashSet<Uuid> = residents.collect();
-    let residents = entity::resident::Entity::find()
-        .filter(entity::resident::Column::Id.is_in(ids))
-        .all(txn)
-        .await?;
-    let wrapped = residents.into_iter().map(|row| {
-        let key = WrappedKey {
-            epoch: row.epoch,
-            sealed: row.wrapped_key,
-        };
-        (row.id, key)
-    });
-    Ok(wrapped.collect())
-}
-
-/// What a holding is of, and how it is sealed from now on.
-struct Unsealed {
-    sought: Sought,
-    sealed: Vec<u8>,
-}
-
-/// None for a row that does not open, or that is not what its hash says.
-fn unseal(
-    keyring: &Keyring,
-    owner: &WrappedKey,
-    row: &entity::holding::Model,
-    partners: &[Uuid],
-) -> Result<Option<Unsealed>, CustodyError> {
-    let key = match keyring.unwrap(owner, row.resident_id.as_bytes()) {
-        Ok(key) => key,
-        Err(KeyringError::Crypto(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let (kind, bound_to) = (HoldingKind::from_code(row.kind), context(VALUE, row.id));
-    let Ok(bytes) = key.open(&row.sealed, &bound_to) else {
-        return Ok(None);
-    };
-    if let Some(sought) = Sought::unsealed(kind, bytes.clone()) {
-        let sealed = row.sealed.clone();
-        return Ok(Some(Unsealed { sought, sealed }));
-    }
-    let epoch = keyring.epoch(row.lookup_epoch)?;
-    match Sought::by_trial(kind, &bytes, &row.lookup, &epoch, partners) {
-        Some(sought) => {
-            let sealed = key.seal(sought.bytes(), &bound_to)?;
-            Ok(Some(Unsealed { sought, sealed }))
-        }
-        None => Ok(None),
     }
 }

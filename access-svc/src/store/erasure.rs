@@ -13,14 +13,12 @@ use mesh::{
     clock::{from_micros, to_micros},
     custody::ledger::Entry,
 };
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
-};
+use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect};
 use uuid::Uuid;
 
 use self::rows::{
     add_receipt, add_receipts, confirm, count, end_rights, erase, find, forget_subject, found,
-    insert, new_row, set, take,
+    insert, new_row, set, set_once, take,
 };
 use super::{
     Resident, Store,
@@ -163,7 +161,7 @@ impl Store {
             .writer
             .write(move |txn| {
                 async move {
-                    use erasure::{Column, Entity};
+                    use erasure::Column;
                     let resident = entry.id;
                     let known = find(txn, resident).await?;
                     if known
@@ -177,12 +175,8 @@ impl Store {
                     if known.is_none() {
                         insert(txn, new_row(resident, entry.pseudonym, now)).await?;
                     }
-                    Entity::update_many()
-                        .col_expr(Column::Replayed, Expr::val(true))
-                        .col_expr(Column::ErasedAt, Expr::val(to_micros(entry.at)))
-                        .filter(Column::ResidentId.eq(resident))
-                        .exec(txn)
-                        .await?;
+                    set(txn, resident, Column::Replayed, true).await?;
+                    set(txn, resident, Column::ErasedAt, to_micros(entry.at)).await?;
                     take(txn, resident, Step::Biometrics).await?;
                     forget_subject(txn, resident).await
                 }
@@ -284,12 +278,7 @@ impl Store {
                         Step::Columns => (erasure::Column::ErasedAt, to_micros(now)),
                         _ => return Ok(()),
                     };
-                    erasure::Entity::update_many()
-                        .col_expr(column, Expr::val(value))
-                        .filter(erasure::Column::ResidentId.eq(resident))
-                        .filter(column.is_null())
-                        .exec(txn)
-                        .await?;
+                    set_once(txn, resident, column, value).await?;
                     Ok(())
                 }
                 .boxed()

@@ -61,14 +61,23 @@ pub(crate) struct HoldingChange {
 /// A holding ready to be stored.
 pub(super) struct NewRow {
     pub(super) row: entity::holding::Model,
-    alone: Option<Alone>,
+    alone: Alone,
     external_ids: NewExternalIds,
 }
 
-/// A key or a fob, which one person holds at a time: whose it is, and by what it may be found.
+/// What is held once at a time, and by what it may be found.
 struct Alone {
-    partner: Uuid,
+    among: Among,
     lookups: Vec<Vec<u8>>,
+}
+
+/// Whose holdings a twin is looked for among.
+#[derive(Clone, Copy)]
+enum Among {
+    /// A key or a fob is one person's of all that know the partner.
+    Partner(Uuid),
+    /// A vehicle may be several people's, of each once.
+    Resident(Uuid),
 }
 
 impl From<entity::holding::Model> for Holding {
@@ -159,17 +168,17 @@ impl Store {
                 held_to: held.to.map(to_micros),
                 version: Version::FIRST.0,
             },
-            alone: self.alone(&sought),
+            alone: self.alone(resident, &sought),
             external_ids: self.new_external_ids(of, &owner, external_ids)?,
         })
     }
 
-    /// None for a vehicle, which several may hold at once.
-    fn alone(&self, sought: &Sought) -> Option<Alone> {
-        sought.partner().map(|partner| Alone {
-            partner,
+    fn alone(&self, resident: Uuid, sought: &Sought) -> Alone {
+        let among = sought.partner().map(Among::Partner);
+        Alone {
+            among: among.unwrap_or(Among::Resident(resident)),
             lookups: sought.hashes(&self.keyring),
-        })
+        }
     }
 
     pub(crate) async fn list_holdings(
@@ -213,13 +222,16 @@ impl Store {
         let sealed = key.0.open(&row.sealed, &context(VALUE, id))?;
         // What an older release sealed becomes known with the next epoch.
         let sought = Sought::unsealed(HoldingKind::from_code(row.kind), sealed);
-        let alone = sought.and_then(|sought| self.alone(&sought));
+        let alone = sought.map(|sought| self.alone(row.resident_id, &sought));
         let store = self.clone();
         self.db
             .writer
             .write(move |txn| {
                 async move {
                     use entity::holding::{Column, Entity};
+                    if let Some(alone) = &alone {
+                        alone.wait(txn).await?;
+                    }
                     let holding = locked(txn, id).await?;
                     if_match.check(holding.version)?;
                     check_present(txn, holding.resident).await?;
@@ -286,13 +298,12 @@ impl Store {
     }
 }
 
-/// Refuses what is for somebody who is absent, and what somebody else holds already.
+/// Refuses what is for somebody who is absent, and what is held already.
 pub(super) async fn insert(txn: &DatabaseTransaction, new: NewRow) -> Result<Holding, Error> {
     check_present(txn, new.row.resident_id).await?;
     let holding = Holding::from(new.row.clone());
-    if let Some(alone) = &new.alone {
-        alone.check(txn, holding.held, holding.id).await?;
-    }
+    new.alone.wait(txn).await?;
+    new.alone.check(txn, holding.held, holding.id).await?;
     entity::holding::Entity::insert(entity::holding::ActiveModel::from(new.row))
         .exec_without_returning(txn)
         .await?;
@@ -301,21 +312,40 @@ pub(super) async fn insert(txn: &DatabaseTransaction, new: NewRow) -> Result<Hol
 }
 
 impl Alone {
+    /// One at a time of a partner's or a resident's: two replicas would not see each other's. Before
+    /// the holding's own row, as a rotation takes them.
+    async fn wait(&self, txn: &DatabaseTransaction) -> Result<(), Error> {
+        use entity::{partner, resident};
+        match self.among {
+            Among::Partner(id) => {
+                let found = partner::Entity::find_by_id(id)
+                    .select_only()
+                    .column(partner::Column::Id)
+                    .lock(LockType::NoKeyUpdate)
+                    .into_tuple::<Uuid>()
+                    .one(txn)
+                    .await?;
+                found.map(|_| ()).ok_or(Error::NotFound(Noun::Partner))
+            }
+            Among::Resident(id) => {
+                let found = resident::Entity::find_by_id(id)
+                    .select_only()
+                    .column(resident::Column::Id)
+                    .lock(LockType::NoKeyUpdate)
+                    .into_tuple::<Uuid>()
+                    .one(txn)
+                    .await?;
+                found.map(|_| ()).ok_or(Error::NotFound(Noun::Resident))
+            }
+        }
+    }
+
     /// ALREADY_EXISTS where it is held for a part of that span, by another holding.
     async fn check(&self, txn: &DatabaseTransaction, held: Held, by: Uuid) -> Result<(), Error> {
         use entity::{
             holding::{Column, Entity},
-            partner, resident,
+            resident,
         };
-        // One at a time of a partner's: two replicas would not see each other's.
-        let partner = partner::Entity::find_by_id(self.partner)
-            .select_only()
-            .column(partner::Column::Id)
-            .lock(LockType::NoKeyUpdate)
-            .into_tuple::<Uuid>()
-            .one(txn)
-            .await?;
-        partner.ok_or(Error::NotFound(Noun::Partner))?;
         // What somebody who is being erased held is free.
         let present = resident::Entity::find()
             .select_only()
@@ -332,6 +362,9 @@ impl Alone {
             .filter(Column::ResidentId.in_subquery(present));
         if let Some(to) = held.to {
             twins = twins.filter(Column::HeldFrom.lt(to_micros(to)));
+        }
+        if let Among::Resident(resident) = self.among {
+            twins = twins.filter(Column::ResidentId.eq(resident));
         }
         match twins.one(txn).await? {
             Some(_) => Err(Error::Exists(Noun::Holding)),

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::{App, audit::encoded, authentication::Credentials};
 use crate::{
-    domain::audit::{Event, Kind},
+    domain::{
+        audit::{Event, Kind},
+        token::Means,
+    },
     error::Error,
     store::RevokedToken,
 };
@@ -55,11 +58,18 @@ impl App {
         if !known || self.parts.revocations.contains(&claims.jti) {
             return Ok(None);
         }
-        if claims.amr.is_some() {
+        if let Some(amr) = claims.amr {
+            let by_face = amr.iter().any(|means| means == Means::Face.as_str());
             let standing = self
                 .parts
                 .access
-                .token_is_good(claims.jti, claims.evidence, claims.partner, claims.sub)
+                .token_is_good(
+                    claims.jti,
+                    claims.evidence,
+                    claims.partner,
+                    claims.sub,
+                    by_face.then_some(claims.iat),
+                )
                 .await?;
             if !standing {
                 return Ok(None);

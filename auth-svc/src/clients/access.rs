@@ -105,13 +105,14 @@ impl Access {
     }
 
     /// Whether a subject token is neither used up nor of somebody erased or
-    /// suspended.
+    /// suspended, nor of a face, issued then, whose consent has been withdrawn.
     pub(crate) async fn token_is_good(
         &self,
         jti: Uuid,
         evidence: Option<String>,
         partner: Uuid,
         pseudonym: String,
+        face_issued_at: Option<i64>,
     ) -> Result<bool, Error> {
         let response = self
             .client
@@ -121,6 +122,8 @@ impl Access {
                 evidence_id: evidence.unwrap_or_default(),
                 partner_id: partner.to_string(),
                 pseudonym,
+                face_issued_at: face_issued_at
+                    .map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
             })
             .await
             .map_err(|status| unexpected(SERVICE, &status))?;

@@ -2,6 +2,8 @@
 
 mod browsers;
 mod document;
+mod limits;
+mod oauth;
 
 use std::sync::Mutex;
 
@@ -175,34 +177,6 @@ fn token(body: &str) -> Request<Body> {
 const CLIENT: &str = "grant_type=client_credentials&client_id=a&client_secret=b";
 
 #[tokio::test]
-async fn a_token_is_answered_and_kept_by_nobody() {
-    let (_, router) = edge();
-    let answer = ask(&router, token(CLIENT)).await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.header("cache-control"), "no-store");
-    assert_eq!(answer.header("pragma"), "no-cache");
-    assert_eq!(
-        answer.body,
-        serde_json::json!({"access_token":"t","token_type":"Bearer","expires_in":60,"scope":"door:open"})
-    );
-    let answer = ask(&router, token("grant_type=client_credentials")).await;
-    assert_eq!(answer.status(), 401);
-    assert_eq!(answer.body["error"], "invalid_client");
-    assert!(
-        answer
-            .header("www-authenticate")
-            .starts_with("Basic realm=")
-    );
-    assert_eq!(answer.header("cache-control"), "no-store");
-    let large = format!("{CLIENT}&x={}", "x".repeat(body::LIMIT));
-    let answer = ask(&router, token(&large)).await;
-    assert_eq!(
-        (answer.status(), answer.body["error"].as_str()),
-        (413, Some("invalid_request"))
-    );
-}
-
-#[tokio::test]
 async fn a_panic_is_one_requests_alone() {
     let (_, router) = edge();
     let answer = ask(
@@ -301,83 +275,6 @@ async fn body_faults_go_inward_and_come_back_with_their_words() {
 }
 
 #[tokio::test]
-async fn sizes_are_bounded() {
-    let (_, router) = edge();
-    let large = vec![b' '; body::LIMIT + 1];
-    let answer = ask(
-        &router,
-        post("/v1/doors/d/open", "application/json", large.clone()),
-    )
-    .await;
-    assert_eq!(
-        (answer.status(), answer.body["code"].as_str()),
-        (413, Some("payload_too_large"))
-    );
-    // A stream that announces no length is cut as well.
-    let chunks =
-        futures::stream::iter((0..1_000).map(|_| Ok::<_, std::io::Error>(vec![b' '; 4096])));
-    let answer = ask(
-        &router,
-        post(
-            "/v1/doors/d/open",
-            "application/json",
-            Body::from_stream(chunks),
-        ),
-    )
-    .await;
-    assert_eq!(answer.status(), 413);
-    let mut request = post("/v1/doors/d/open", "application/json", "");
-    let value = "x".repeat(33 * 1024).parse().expect("a value");
-    request.headers_mut().insert("x-large", value);
-    assert_eq!(ask(&router, request).await.status(), 431);
-    let path = "/v1/webhooks/intercom/key-openings";
-    let event = r#"{"key_id":"k","opened_at":"2026-11-24T06:00:00Z"}"#;
-    let batch = format!(
-        r#"{{"events":[{event}],"pad":"{}"}}"#,
-        "x".repeat(body::LIMIT)
-    );
-    let answer = ask(&router, post(path, "application/json", batch)).await;
-    assert_eq!(answer.status(), 202);
-    assert_eq!(
-        answer.body,
-        serde_json::json!({"accepted": 1, "duplicates": 0})
-    );
-    let answer = ask(
-        &router,
-        post(path, "application/json", vec![b' '; body::BATCH_LIMIT + 1]),
-    )
-    .await;
-    assert_eq!(answer.status(), 413);
-}
-
-#[tokio::test]
-async fn a_request_ends_in_time_whatever_it_waits_for() {
-    let config = crate::config::sample();
-    let short = Duration::from_millis(200);
-    let router = router(Edge::new(Arc::new(Stand::default()), &config, short));
-    let endless = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    for request in [
-        post("/v1/doors/hang/open", "application/json", "{}"),
-        post("/v1/doors/d/open", "application/json", endless()),
-    ] {
-        let answer = tokio::time::timeout(LONG, ask(&router, request));
-        let answer = answer.await.expect("in time");
-        assert_eq!(
-            (answer.status(), answer.body["code"].as_str()),
-            (503, Some("unavailable"))
-        );
-    }
-    let mut request = token("");
-    *request.body_mut() = endless();
-    let answer = tokio::time::timeout(LONG, ask(&router, request));
-    let answer = answer.await.expect("in time");
-    assert_eq!(
-        (answer.status(), answer.body["error"].as_str()),
-        (503, Some("temporarily_unavailable"))
-    );
-}
-
-#[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let (_, router) = edge();
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
@@ -397,106 +294,6 @@ async fn unknown_paths_and_methods_are_problems() {
     }
     let answer = ask(&router, post("/.well-known/jwks.json", "a/b", "")).await;
     assert_eq!((answer.status(), answer.header("allow")), (405, "GET,HEAD"));
-}
-
-#[tokio::test]
-async fn metadata_names_what_works_and_may_be_kept() {
-    let (_, router) = edge();
-    for path in [
-        "/.well-known/oauth-authorization-server",
-        "/.well-known/openid-configuration",
-    ] {
-        let answer = ask(
-            &router,
-            Request::get(path).body(Body::empty()).expect("a request"),
-        )
-        .await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.body["issuer"], "https://edge.example");
-        assert_eq!(
-            answer.body["token_endpoint"],
-            "https://edge.example/oauth2/token"
-        );
-        assert!(answer.body.get("authorization_endpoint").is_none());
-    }
-    let request = Request::get("/.well-known/jwks.json")
-        .body(Body::empty())
-        .expect("a request");
-    let answer = ask(&router, request).await;
-    assert_eq!(answer.header("cache-control"), "public, max-age=300");
-    assert_eq!(answer.body, serde_json::json!({"keys": []}));
-}
-
-#[tokio::test]
-async fn tokens_are_told_of_and_ended() {
-    let (_, router) = edge();
-    let request = |path: &str, token: &str| {
-        Request::post(path)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Body::from(format!(
-                "client_id=a&client_secret=b&token={token}"
-            )))
-            .expect("a request")
-    };
-    let answer = ask(&router, request("/oauth2/introspect", "good")).await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.header("cache-control"), "no-store");
-    assert_eq!(
-        answer.body,
-        serde_json::json!({"active": true, "token_type": "Bearer", "sub": "s"})
-    );
-    let answer = ask(&router, request("/oauth2/introspect", "bad")).await;
-    assert_eq!(answer.body, serde_json::json!({"active": false}));
-    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
-        let answer = ask(&router, request(path, "")).await;
-        assert_eq!(answer.body["error"], "invalid_request", "{path}");
-    }
-    let answer = ask(&router, request("/oauth2/revoke", "any")).await;
-    assert_eq!((answer.status(), answer.body), (200, Value::Null));
-}
-
-#[tokio::test]
-async fn an_address_that_hurries_is_told_when_to_come_back() {
-    let mut config = crate::config::sample();
-    config.limits.address_requests_per_second = 1.try_into().expect("not zero");
-    config.limits.address_burst = 1.try_into().expect("not zero");
-    let router = router(Edge::new(Arc::new(Stand::default()), &config, LONG));
-    let from = |mut request: Request<Body>, address: &str| {
-        request.extensions_mut().insert(crate::caller::Connection {
-            address: address.parse().expect("an address"),
-            certificates: Arc::new([]),
-        });
-        request
-    };
-    let first = ask(&router, from(token(CLIENT), "192.0.2.1")).await;
-    assert_eq!(first.status(), 200);
-    let second = ask(&router, from(token(CLIENT), "192.0.2.1")).await;
-    assert_eq!(
-        (second.status(), second.body["error"].as_str()),
-        (429, Some("slow_down"))
-    );
-    assert_eq!(second.header("retry-after"), "1");
-    assert_eq!(second.header("ratelimit"), "\"address\";r=0;t=1");
-    assert_eq!(second.header("ratelimit-policy"), "\"address\";q=1;w=1");
-    let problem = ask(
-        &router,
-        from(
-            post("/v1/doors/d/open", "application/json", ""),
-            "192.0.2.1",
-        ),
-    )
-    .await;
-    assert_eq!(
-        (problem.status(), problem.body["code"].as_str()),
-        (429, Some("rate_limited"))
-    );
-    assert_eq!(problem.header("retry-after"), "1");
-    assert_eq!(
-        ask(&router, from(token(CLIENT), "192.0.2.2"))
-            .await
-            .status(),
-        200
-    );
 }
 
 #[tokio::test]

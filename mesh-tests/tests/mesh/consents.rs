@@ -60,11 +60,14 @@ async fn a_withdrawal_erases_the_face_and_keeps_the_person(mesh: Mesh) {
     assert_eq!(before[0].reference, "signed form 1");
     assert!(before[0].withdrawn_at.is_none());
     let issued = partner.face_token(&person.probe()).await;
+    let by_car = partner.plate_token(PLATE).await;
+    assert!(partner.is_active(&issued).await && partner.is_active(&by_car).await);
     assert_eq!(consents_of(&viewer, id).await[0].reference, "");
 
     let withdrawn = withdraw(&privacy, id).await.expect("withdrawn");
     assert!(is_erased(&withdrawn), "{}", withdrawn.len());
     assert_eq!(by_face().await, 403);
+    assert!(!partner.is_active(&issued).await && partner.is_active(&by_car).await);
     let refused = partner.open_door(DOOR, &issued).await;
     assert_eq!(refused.status, 403, "issued before: {refused:?}");
     assert_eq!(partner.ask_face_token(&person.probe()).await.status, 400);

@@ -1,23 +1,29 @@
 //! Vehicles, keys and fobs: who holds them, from when to when.
 
-use devmesh::estate::{BARRIER, Person};
+use devmesh::{
+    estate::{BARRIER, Person},
+    operator::Operator,
+};
 use mesh::{Clock, SystemClock};
 use mesh_tests::{Mesh, on_both_databases};
 use propdev_proto::{
     access::{
         AddCredentialRequest, AddVehicleRequest, CredentialKind, EndHoldingRequest, ExternalId,
-        GetHoldingRequest, Holding, UpdateHoldingRequest,
+        GetHoldingRequest, Holding, ListEventsRequest, UpdateHoldingRequest,
         holding_service_client::HoldingServiceClient,
     },
     auth::PlateReading,
 };
 use prost_types::{FieldMask, Timestamp};
+use serde_json::json;
 use tonic::{Code, Status, transport::Channel};
 
 use crate::payments::channel_as;
 
 on_both_databases!(
     one_person_holds_a_key_at_a_time,
+    an_event_of_the_future_is_whose_the_key_is_as_it_comes,
+    a_resident_holds_a_vehicle_once_at_a_time,
     a_vehicle_opens_while_it_is_held,
     a_holding_is_found_by_its_name_and_corrected_as_it_was_read,
 );
@@ -87,6 +93,78 @@ async fn one_person_holds_a_key_at_a_time(mesh: Mesh) {
     };
     let refused = holdings.update_holding(request).await;
     assert_eq!(refusal(&refused.expect_err("passed on")), exists);
+}
+
+async fn an_event_of_the_future_is_whose_the_key_is_as_it_comes(mesh: Mesh) {
+    let mut holdings = holdings(&mesh).await;
+    let handed_over = days(1);
+    for (person, held_from, held_to) in [
+        (&mesh.estate.resident, days(-10), handed_over),
+        (&mesh.estate.leaver, handed_over, None),
+    ] {
+        let key = AddCredentialRequest {
+            resident_id: person.resident_id.clone(),
+            partner_id: mesh.estate.partner_id.clone(),
+            kind: CredentialKind::Key.into(),
+            credential_id: "key-of-the-cellar".into(),
+            site_id: mesh.estate.site_id.clone(),
+            held_from,
+            held_to,
+            ..AddCredentialRequest::default()
+        };
+        holdings.add_credential(key).await.expect("held");
+    }
+    let partner = mesh.partner();
+    let tell = async |opened_at: Timestamp| {
+        let time = jiff::Timestamp::from_second(opened_at.seconds).expect("a time");
+        let event = json!({"key_id": "key-of-the-cellar", "opened_at": time.to_string()});
+        let token = partner.token().await;
+        let path = "/v1/webhooks/intercom/key-openings";
+        let told = partner.post(path, &token, Some(&event)).await;
+        assert_eq!(told.body, json!({"accepted": 1, "duplicates": 0}));
+        let viewer = Operator::connect(&mesh.layout, "viewer").expect("a viewer");
+        let mut events = viewer.events();
+        let reply = events.list_events(ListEventsRequest::default()).await;
+        let events = reply.expect("the events").into_inner().events;
+        let found = events.into_iter().find(|event| {
+            let at = event.opened_at.as_ref();
+            at.is_some_and(|at| at.seconds == opened_at.seconds)
+        });
+        let event = found.expect("kept as it was told");
+        assert!(event.holder_known);
+        event.audit_pseudonym
+    };
+    let past = tell(days(-1).expect("a time")).await;
+    let ahead = tell(days(2).expect("a time")).await;
+    assert_eq!(ahead, past, "whose it is, not whose it will be");
+    mesh.clock.advance(2 * DAY);
+    let later = tell(days(1).expect("a time")).await;
+    assert_ne!(later, past, "whose it has become");
+}
+
+async fn a_resident_holds_a_vehicle_once_at_a_time(mesh: Mesh) {
+    let mut holdings = holdings(&mesh).await;
+    let vehicle = |person: &Person, number: &str, held_from, held_to| AddVehicleRequest {
+        resident_id: person.resident_id.clone(),
+        plate: Some(PlateReading {
+            number: number.into(),
+            country: String::new(),
+        }),
+        held_from,
+        held_to,
+        ..AddVehicleRequest::default()
+    };
+    let (first, second) = (&mesh.estate.resident, &mesh.estate.leaver);
+    let held = holdings.add_vehicle(vehicle(first, PLATE, days(-10), days(10)));
+    held.await.expect("held");
+    // Another spelling is no other vehicle.
+    let twin = holdings.add_vehicle(vehicle(first, "e 321 kx 99", None, None));
+    let exists = (Code::AlreadyExists, "HOLDING_EXISTS".to_owned());
+    assert_eq!(refusal(&twin.await.expect_err("held")), exists);
+    let later = holdings.add_vehicle(vehicle(first, PLATE, days(11), None));
+    later.await.expect("at another time");
+    let shared = holdings.add_vehicle(vehicle(second, PLATE, None, None));
+    shared.await.expect("somebody else's too");
 }
 
 async fn a_vehicle_opens_while_it_is_held(mesh: Mesh) {

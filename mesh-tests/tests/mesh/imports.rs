@@ -105,6 +105,19 @@ async fn a_register_of_every_noun_is_imported_and_its_faces_recognised(mesh: Mes
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert_eq!(told(&again)["faults"][0]["field"], "credential_id");
 
+    // A vehicle is held by each of its holders once, within a file and beside what is there.
+    let vehicles = "resident,plate\nR-2,A 111 AA 77\nR-1,c777cc77\nR-2,C777CC77\nR-2,A111AA77\n";
+    let again = import(&mesh, "vehicles", vehicles, &[]).await;
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    let reply = told(&again);
+    let faults = reply["faults"].as_array().expect("faults");
+    let lines: Vec<_> = faults.iter().map(|fault| &fault["line"]).collect();
+    assert_eq!(lines, [3, 5], "{reply}");
+    assert!(
+        faults.iter().all(|fault| fault["field"] == "plate"),
+        "{reply}"
+    );
+
     let operator = Operator::connect(&mesh.layout, "operator").expect("an operator");
     let request = GetGrantRequest {
         external_id: Some(ExternalId {

@@ -58,11 +58,14 @@ impl<E: EntityTrait> Wrapped<E> {
             .limit(limit)
             .all(txn)
             .await?;
+        let mut wrapped: Vec<_> = rows
+            .into_iter()
+            .filter_map(|row| Some((self.of_row(&row)?, row)))
+            .collect();
+        // One order everywhere, or two replicas lock each other out.
+        wrapped.sort_by(|((_, one), _), ((_, other), _)| one.cmp(other));
         let mut moved = 0;
-        for row in rows {
-            let Some((old, bound_to)) = self.of_row(&row) else {
-                continue;
-            };
+        for ((old, bound_to), row) in wrapped {
             let new = match keyring.rewrap(&old, &bound_to) {
                 Ok(Some(new)) => new,
                 Ok(None) | Err(KeyringError::Crypto(_)) => continue,

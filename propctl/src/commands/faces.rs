@@ -1,6 +1,8 @@
 //! Many faces at once. Every line is looked at before the first face is enrolled; from then on
 //! each line stands alone.
 
+mod manifest;
+
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
@@ -9,6 +11,7 @@ use std::{
 
 use clap::Args;
 use futures::{StreamExt, stream::FuturesUnordered};
+use manifest::{COLUMNS, Face, Values, Vectors, face};
 use propdev_proto::{
     access::{
         EnrolFaceRequest, Noun, ResolveExternalIdsRequest,
@@ -17,41 +20,19 @@ use propdev_proto::{
     },
     biometric::FaceVector,
 };
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::json;
 use tonic::{Code, Status};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::import::NO_SYSTEM;
 use crate::{
     connection::{Line, Session},
-    csv_file::{self, Column, Fault, Record},
+    csv_file::{self, Fault, Record},
     error::{Failure, describe},
-    moment,
     npy_rows::NpyRows,
     output::{counted, or_dash, table},
-    vector_file,
 };
 
-const COLUMNS: &[Column] = &[
-    Column {
-        name: "resident",
-        required: true,
-    },
-    Column {
-        name: "consent_reference",
-        required: true,
-    },
-    Column {
-        name: "consented_at",
-        required: true,
-    },
-    Column {
-        name: "vector",
-        required: false,
-    },
-];
 /// Most external ids of one call.
 const IDS: usize = 1_000;
 /// What is refused for want of room is tried again, later each time.
@@ -82,32 +63,6 @@ pub(crate) struct EnrolFaces {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 }
-
-/// A line that has passed every look.
-struct Face<'r> {
-    record: &'r Record,
-    /// Which row of the vectors' file.
-    row: usize,
-    resident: Uuid,
-    template: Uuid,
-    consented_at: prost_types::Timestamp,
-}
-
-enum Vectors {
-    Manifest,
-    File(NpyRows),
-}
-
-impl Vectors {
-    fn of(&mut self, record: &Record, row: usize) -> Result<Result<Values, String>, Failure> {
-        match self {
-            Self::Manifest => Ok(parse_vector(record.text("vector"))),
-            Self::File(rows) => rows.read(row),
-        }
-    }
-}
-
-type Values = Zeroizing<Vec<u8>>;
 
 impl EnrolFaces {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
@@ -236,61 +191,6 @@ impl EnrolFaces {
     }
 }
 
-fn face<'r>(
-    record: &'r Record,
-    row: usize,
-    resident: Option<Uuid>,
-    ordinals: &mut HashMap<Uuid, u32>,
-    faults: &mut Vec<Fault>,
-) -> Option<Face<'r>> {
-    let mut fault = |column, detail: String| faults.push(Fault::new(record.line, column, detail));
-    if resident.is_none() {
-        fault("resident", "names nobody who is registered".into());
-    }
-    let reference = record.text("consent_reference").chars().count();
-    if !(1..=200).contains(&reference) {
-        fault("consent_reference", "must be 1 to 200 characters".into());
-    }
-    let consented_at = match moment::parse_begin(record.text("consented_at")) {
-        Ok(time) => Some(moment::to_proto(time)),
-        Err(detail) => {
-            fault("consented_at", format!("is {detail}"));
-            None
-        }
-    };
-    let (resident, consented_at) = (resident?, consented_at?);
-    let ordinal = ordinals.entry(resident).or_default();
-    *ordinal += 1;
-    Some(Face {
-        record,
-        row,
-        resident,
-        template: template(resident, *ordinal),
-        consented_at,
-    })
-}
-
-/// UUIDv5: the same line of the same file again replaces what it had enrolled.
-fn template(resident: Uuid, ordinal: u32) -> Uuid {
-    let mut name = resident.as_bytes().to_vec();
-    name.extend_from_slice(ordinal.to_string().as_bytes());
-    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &name);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.as_ref()[..16]);
-    uuid::Builder::from_sha1_bytes(bytes).into_uuid()
-}
-
-fn parse_vector(text: &str) -> Result<Values, String> {
-    let mut values = Zeroizing::new(Vec::new());
-    for (position, number) in text.split_ascii_whitespace().enumerate() {
-        let number: f32 = number
-            .parse()
-            .map_err(|_| format!("component {position} is no number"))?;
-        values.push(number);
-    }
-    vector_file::to_bytes(&values)
-}
-
 /// A fault of the line; an error is one of every line.
 async fn enrol_one(
     mut residents: ResidentServiceClient<Line>,
@@ -357,49 +257,4 @@ fn show(
         message,
         exit_code: Failure::REFUSED,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vectors_are_numbers_between_spaces() {
-        let read = parse_vector(" 0.5 -1  2e-3 ").expect("a vector");
-        let floats: Vec<f32> = read
-            .chunks_exact(4)
-            .map(|four| f32::from_le_bytes(four.try_into().expect("four")))
-            .collect();
-        assert_eq!(floats, [0.5, -1.0, 0.002]);
-        for (text, word) in [
-            ("", "empty"),
-            ("1 marked", "component 1"),
-            ("NaN 1", "component 0"),
-            ("0 0", "zeros"),
-        ] {
-            let fault = parse_vector(text).expect_err(word);
-            assert!(fault.contains(word), "{fault}");
-            assert!(!fault.contains("marked"), "{fault}");
-        }
-    }
-
-    #[test]
-    fn a_template_is_named_by_its_resident_and_place() {
-        let (anna, boris) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(template(anna, 1), template(anna, 1));
-        assert_ne!(template(anna, 1), template(anna, 2));
-        assert_ne!(template(anna, 1), template(boris, 1));
-        assert_eq!(template(anna, 1).get_version_num(), 5);
-    }
-
-    #[test]
-    fn every_fault_of_a_line_is_told() {
-        let text = "resident,consent_reference,consented_at\nx,,soon\n";
-        let parsed = csv_file::parse(text.as_bytes(), COLUMNS);
-        let mut faults = Vec::new();
-        let none = face(&parsed.good[0], 0, None, &mut HashMap::new(), &mut faults);
-        assert!(none.is_none());
-        let columns: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(columns, ["resident", "consent_reference", "consented_at"]);
-    }
 }

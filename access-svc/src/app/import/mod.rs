@@ -208,7 +208,10 @@ impl App {
         owner: &Owner<'_>,
         external_ids: &ExternalIds,
     ) -> Result<(), Error> {
-        work.objects.push(object.id);
+        // A device has no id of ours that callers know.
+        if object.object != Object::Device {
+            work.objects.push(object.id);
+        }
         if !external_ids.is_empty() {
             let store = &self.parts.store;
             work.new

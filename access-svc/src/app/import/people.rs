@@ -199,6 +199,8 @@ impl App {
                 held,
             });
         }
+        let detail = "the resident holds it for a part of that time already";
+        self.check_unheld(work, &kept, "plate", detail).await?;
         self.keep_holdings(work, kept).await
     }
 
@@ -266,18 +268,31 @@ impl App {
                 held,
             });
         }
+        let detail = "somebody holds it for a part of that time";
+        self.check_unheld(work, &kept, "credential_id", detail)
+            .await?;
+        self.keep_holdings(work, kept).await
+    }
+
+    async fn check_unheld(
+        &self,
+        work: &mut Work,
+        kept: &[Kept],
+        field: &'static str,
+        detail: &str,
+    ) -> Result<(), Error> {
+        let store = &self.parts.store;
         let alone: Vec<_> = kept
             .iter()
-            .map(|one| self.parts.store.held_alone(&one.sought, one.held))
+            .map(|one| store.held_alone(one.resident, &one.sought, one.held))
             .collect();
-        let taken = self.parts.store.held_by_others(&alone).await?;
-        for (one, taken) in kept.iter().zip(taken) {
-            if taken {
-                let detail = "somebody holds it for a part of that time";
-                work.faults.add(one.at, "credential_id", detail);
+        let held = store.held_already(&alone).await?;
+        for (one, held) in kept.iter().zip(held) {
+            if held {
+                work.faults.add(one.at, field, detail);
             }
         }
-        self.keep_holdings(work, kept).await
+        Ok(())
     }
 
     /// Each under its holder's key.

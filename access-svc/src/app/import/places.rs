@@ -190,8 +190,6 @@ impl App {
             let now = to_micros(work.now);
             work.new.device(device, entrance, kind, (name, zone), now);
             self.register_place(work, Object::Device, uid, &external_ids, entry)?;
-            // A device has no id of ours that callers know.
-            work.objects.pop();
         }
         Ok(())
     }

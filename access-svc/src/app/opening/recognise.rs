@@ -2,17 +2,15 @@
 
 use jiff::SignedDuration;
 use propdev_proto::biometric::FaceVector;
-use uuid::Uuid;
 
 use super::{Evidence, OpenRequest};
 use crate::{
     app::{App, subject::use_key},
     domain::{
-        consent::is_withdrawn,
         decision::Unrecognised,
         device::{Device, Means},
         plate::Plate,
-        token::{Bearer, BearerSubject},
+        token::Bearer,
     },
     error::Error,
     store::{Probe, Resident, ResidentKey, Seen},
@@ -56,7 +54,10 @@ impl App {
             if let Some(by) = store.used_by(&use_key).await? {
                 return Err(Error::TokenAlreadyUsed(by));
             }
-            let resident = self.person_of(subject, bearer.partner).await?;
+            let face_issued_at = (subject.means == Means::Face).then_some(subject.issued_at);
+            let resident = self
+                .person_of(&subject.pseudonym, bearer.partner, face_issued_at)
+                .await?;
             return Ok(Recognised {
                 resident: resident.ok_or(Unrecognised::Unknown),
                 use_key: Some(use_key),
@@ -86,27 +87,6 @@ impl App {
             }
             Evidence::None | Evidence::Fault { .. } => Err(Error::EvidenceRequired),
         }
-    }
-
-    /// A withdrawal ends the tokens of the face at once.
-    async fn person_of(
-        &self,
-        subject: &BearerSubject,
-        partner: Uuid,
-    ) -> Result<Option<Resident>, Error> {
-        let (store, now) = (&self.parts.store, self.parts.clock.now());
-        let person = store
-            .resident_by_pseudonym(&subject.pseudonym, partner, now)
-            .await?;
-        let Some(person) = person else {
-            return Ok(None);
-        };
-        if subject.means == Means::Face
-            && is_withdrawn(subject.issued_at, store.last_withdrawal(person.id).await?)
-        {
-            return Ok(None);
-        }
-        Ok(Some(person))
     }
 
     async fn recognise_face(

@@ -3,6 +3,11 @@ use jiff::SignedDuration;
 use super::*;
 use crate::store::testing::{Place, act, now, place};
 
+const FIRST: Page = Page {
+    after: None,
+    limit: 10,
+};
+
 fn form(resident: &Resident, reference: &str, consented_at: Timestamp) -> NewConsent {
     NewConsent {
         resident: resident.id,
@@ -17,13 +22,9 @@ impl Place {
     }
 
     async fn consents_of(&self, resident: &Resident) -> Vec<Consent> {
-        let page = Page {
-            after: None,
-            limit: 10,
-        };
         let listed = self
             .store
-            .list_consents(Some(resident.id), page, true)
+            .list_consents(Some(resident.id), FIRST, true)
             .await;
         listed.expect("listed")
     }
@@ -138,7 +139,7 @@ async fn nothing_is_enrolled_under_what_was_withdrawn() {
         .end_enrolment(fresh.expect("begun"), act())
         .await;
     assert_eq!(ended.expect("ended"), None);
-    let pending = place.store.pending_galleries(10).await.expect("asked");
+    let pending = place.store.pending_galleries(FIRST).await.expect("asked");
     assert_eq!(pending, Vec::<Uuid>::new());
 }
 
@@ -147,7 +148,7 @@ async fn nothing_is_enrolled_under_what_was_withdrawn() {
 async fn an_enrolment_that_is_not_seen_to_end_leaves_the_sites_to_be_told() {
     let place = place().await;
     let (resident, other) = (place.resident().await, place.site().await);
-    let pending = async || place.store.pending_galleries(10).await.expect("asked");
+    let pending = async || place.store.pending_galleries(FIRST).await.expect("asked");
     let enrolled = place.enrol(form(&resident, "form 1", now())).await;
     let enrolled = enrolled.expect("begun");
     assert_eq!(pending().await, [resident.id]);

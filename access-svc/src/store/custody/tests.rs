@@ -1,5 +1,6 @@
 use mesh::config::KeyringConfig;
-use sea_orm::{ActiveValue::Set, DbBackend, Statement};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, Statement};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -11,7 +12,8 @@ use crate::{
     },
     error::{Error, Noun},
     store::{
-        NewHolding, NewPerson,
+        NewHolding, NewPerson, Sought, context,
+        holding::VALUE,
         resident::sites_of,
         testing::{Place, act, key_of, now, place, plate, stranger},
     },

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mesh::clock::to_micros;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Value,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -95,7 +95,7 @@ pub(super) async fn set(
     txn: &impl ConnectionTrait,
     resident: Uuid,
     column: erasure::Column,
-    value: i64,
+    value: impl Into<Value>,
 ) -> Result<(), Error> {
     erasure::Entity::update_many()
         .col_expr(column, Expr::val(value))
@@ -105,18 +105,29 @@ pub(super) async fn set(
     Ok(())
 }
 
+/// What is known already stays; whether it was not.
+pub(super) async fn set_once(
+    txn: &impl ConnectionTrait,
+    resident: Uuid,
+    column: erasure::Column,
+    value: i64,
+) -> Result<bool, Error> {
+    let done = erasure::Entity::update_many()
+        .col_expr(column, Expr::val(value))
+        .filter(erasure::Column::ResidentId.eq(resident))
+        .filter(column.is_null())
+        .exec(txn)
+        .await?;
+    Ok(done.rows_affected > 0)
+}
+
 /// No longer needed once the biometric store has erased.
 pub(super) async fn forget_subject(
     txn: &impl ConnectionTrait,
     resident: Uuid,
 ) -> Result<(), Error> {
-    use erasure::{Column, Entity};
-    Entity::update_many()
-        .col_expr(Column::SubjectId, Expr::val(Option::<Uuid>::None))
-        .filter(Column::ResidentId.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
+    let column = erasure::Column::SubjectId;
+    set(txn, resident, column, Option::<Uuid>::None).await
 }
 
 /// The first word that the biometric store's part is final; whether it is.
@@ -125,17 +136,11 @@ pub(super) async fn confirm(
     resident: Uuid,
     final_at: Option<Timestamp>,
 ) -> Result<bool, Error> {
-    use erasure::{Column, Entity};
     let Some(at) = final_at else {
         return Ok(false);
     };
-    let confirmed = Entity::update_many()
-        .col_expr(Column::BiometricFinalAt, Expr::val(to_micros(at)))
-        .filter(Column::ResidentId.eq(resident))
-        .filter(Column::BiometricFinalAt.is_null())
-        .exec(txn)
-        .await?;
-    Ok(confirmed.rows_affected > 0)
+    let column = erasure::Column::BiometricFinalAt;
+    set_once(txn, resident, column, to_micros(at)).await
 }
 
 /// Adds to what was counted. For whoever has taken a step, and so holds the
@@ -148,12 +153,7 @@ pub(super) async fn count(
     let mut counts = found(txn, resident).await?.counts;
     counts.add(erased);
     let text = serde_json::to_string(&counts).map_err(|_| Error::Corrupt("erasure counts"))?;
-    erasure::Entity::update_many()
-        .col_expr(erasure::Column::Counts, Expr::val(text))
-        .filter(erasure::Column::ResidentId.eq(resident))
-        .exec(txn)
-        .await?;
-    Ok(())
+    set(txn, resident, erasure::Column::Counts, text).await
 }
 
 pub(super) async fn erase(

@@ -127,6 +127,43 @@ async fn a_vehicle_may_be_several_peoples() {
 }
 
 #[tokio::test]
+async fn a_resident_holds_a_vehicle_once_at_a_time() {
+    let place = place().await;
+    let resident = place.resident().await.id;
+    let day = |days: i64| now() + SignedDuration::from_hours(24 * days);
+    let (from, to) = (day(-10), day(-5));
+    let nothing = ExternalIds::default();
+    let vehicle = || NewHolding::Vehicle(plate());
+    let held = Held { from, to: Some(to) };
+    let earlier = place.holds(resident, vehicle(), held, &nothing).await;
+    let earlier = earlier.expect("held");
+    let overlapping = Held {
+        from: day(-6),
+        to: None,
+    };
+    let twin = place.holds(resident, vehicle(), overlapping, &nothing);
+    assert!(exists(&twin.await));
+    // Another rotation's hash is as good.
+    place.keyring.add_epoch(now()).await.expect("an epoch");
+    let twin = place.holds(resident, vehicle(), held, &nothing).await;
+    assert!(exists(&twin));
+
+    let other = Plate::parse("B456CE77", "RU").expect("a plate");
+    let other = NewHolding::Vehicle(other);
+    let other = place.holds(resident, other, held, &nothing).await;
+    other.expect("another vehicle");
+    let since = Held { from: to, to: None };
+    let later = place.holds(resident, vehicle(), since, &nothing).await;
+    later.expect("the same at another time");
+    let longer = SpanChange {
+        to: Some(None),
+        ..SpanChange::default()
+    };
+    let refused = place.corrects(&earlier, longer, IfMatch::default()).await;
+    assert!(exists(&refused));
+}
+
+#[tokio::test]
 async fn only_the_holding_that_was_read_is_corrected() {
     let place = place().await;
     let resident = place.resident().await.id;

@@ -42,8 +42,8 @@ impl From<device::Model> for DeviceAt {
 }
 
 impl Store {
-    /// Which of these somebody holds for a part of the span, in their order.
-    pub(crate) async fn held_by_others(&self, alone: &[Alone]) -> Result<Vec<bool>, Error> {
+    /// Which of these are held for a part of the span, in their order.
+    pub(crate) async fn held_already(&self, alone: &[Alone]) -> Result<Vec<bool>, Error> {
         Ok(taken(&self.db.read, alone).await?)
     }
 
@@ -167,7 +167,7 @@ pub(super) async fn taken(db: &impl ConnectionTrait, alone: &[Alone]) -> Result<
         .column(resident::Column::Id)
         .filter(resident::Column::Erasing.eq(false))
         .into_query();
-    let mut found: HashMap<Vec<u8>, Vec<Held>> = HashMap::new();
+    let mut found: HashMap<Vec<u8>, Vec<(Uuid, Held)>> = HashMap::new();
     for some in alone.chunks(ROWS) {
         let hashes = some.iter().flat_map(|one| one.hashes.iter().cloned());
         let rows = Entity::find()
@@ -180,15 +180,19 @@ pub(super) async fn taken(db: &impl ConnectionTrait, alone: &[Alone]) -> Result<
             if row.held_to.is_some_and(|to| to <= row.held_from) {
                 continue;
             }
-            found.entry(row.lookup).or_default().push(Held {
+            let held = Held {
                 from: from_micros(row.held_from),
                 to: row.held_to.map(from_micros),
-            });
+            };
+            let holders = found.entry(row.lookup).or_default();
+            holders.push((row.resident_id, held));
         }
     }
     let is_taken = |one: &Alone| {
-        let others = one.hashes.iter().filter_map(|hash| found.get(hash));
-        others.flatten().any(|other| other.overlaps(one.held))
+        let holders = one.hashes.iter().filter_map(|hash| found.get(hash));
+        holders.flatten().any(|(resident, other)| {
+            one.resident.is_none_or(|one| one == *resident) && other.overlaps(one.held)
+        })
     };
     Ok(alone.iter().map(is_taken).collect())
 }

@@ -17,7 +17,8 @@ use crate::{
     store::{
         Store,
         entity::{
-            building, device, device_group, entrance, household, partner, site, subscription,
+            building, device, device_group, entrance, household, partner, resident, site,
+            subscription,
         },
         external_id,
         log::{self, NewEntry},
@@ -134,6 +135,13 @@ impl Needed {
         // One at a time of a partner's keys and fobs: two replicas would not see each other's.
         let (id, ids, lock) = (partner::Column::Id, &self.partners, LockType::NoKeyUpdate);
         locked::<partner::Entity>(txn, id, ids, lock, Noun::Partner).await?;
+        // One at a time of a resident's vehicles, likewise.
+        let (id, ids, lock) = (
+            resident::Column::Id,
+            &self.vehicle_holders,
+            LockType::NoKeyUpdate,
+        );
+        locked::<resident::Entity>(txn, id, ids, lock, Noun::Resident).await?;
         let residents: Vec<Uuid> = self.residents.iter().copied().collect();
         for some in residents.chunks(IDS) {
             if present(txn, some.to_vec()).await?.len() < some.len() {

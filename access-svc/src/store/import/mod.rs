@@ -38,10 +38,12 @@ const ROWS: usize = 500;
 /// Ids of a statement.
 const IDS: usize = 10_000;
 
-/// A key or a fob and the span for which nobody else may hold it.
+/// What is held once at a time, and its span.
 pub(crate) struct Alone {
     hashes: Vec<Vec<u8>>,
     held: Held,
+    /// Whose second one is refused; none where anybody's is.
+    resident: Option<Uuid>,
 }
 
 /// Of which partner a key or a fob is, and where it is used.
@@ -108,6 +110,8 @@ struct Needed {
     /// Households whose states of payment take the place of others.
     payers: BTreeSet<Uuid>,
     residents: BTreeSet<Uuid>,
+    /// Residents who come to hold a vehicle.
+    vehicle_holders: BTreeSet<Uuid>,
     partners: BTreeSet<Uuid>,
 }
 
@@ -315,11 +319,16 @@ impl Store {
     ) -> Result<(), Error> {
         let epoch = self.keyring.current();
         new.needed.residents.insert(resident);
-        if let Some(used) = used {
-            new.needed.partners.insert(used.partner);
-            new.needed.sites.insert(used.site);
-            new.alone.push(self.held_alone(sought, held));
+        match used {
+            Some(used) => {
+                new.needed.partners.insert(used.partner);
+                new.needed.sites.insert(used.site);
+            }
+            None => {
+                new.needed.vehicle_holders.insert(resident);
+            }
         }
+        new.alone.push(self.held_alone(resident, sought, held));
         new.holdings.push(holding::ActiveModel {
             id: Set(id),
             resident_id: Set(resident),
@@ -361,10 +370,12 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn held_alone(&self, sought: &Sought, held: Held) -> Alone {
+    pub(crate) fn held_alone(&self, resident: Uuid, sought: &Sought, held: Held) -> Alone {
+        let anybodys = sought.partner().is_some();
         Alone {
             hashes: sought.hashes(&self.keyring),
             held,
+            resident: (!anybodys).then_some(resident),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     error::Noun,
     store::{
         ObjectId, Owner,
-        testing::{Place, act, now, place},
+        testing::{Place, act, now, place, plate},
     },
 };
 
@@ -123,4 +123,37 @@ async fn a_resident_and_a_key_are_found_as_if_they_had_come_alone() {
         .await
         .expect("asked");
     assert_eq!(holdings[0].len(), 1);
+}
+
+#[tokio::test]
+async fn a_vehicle_is_refused_to_whom_has_it_already() {
+    let place = place().await;
+    let (first, second) = (place.resident().await.id, place.resident().await.id);
+    let held = Held {
+        from: now(),
+        to: None,
+    };
+    let import = async |resident: Uuid| {
+        let key = place.store.resident_key(resident).await.expect("asked");
+        let key = key.expect("a key");
+        let sought = Sought::plate(&plate());
+        let alone = place.store.held_alone(resident, &sought, held);
+        let there = place.store.held_already(&[alone]).await.expect("asked");
+        let mut new = NewObjects::default();
+        let what = (HoldingKind::Vehicle, None, &sought);
+        place
+            .store
+            .holding_of(&mut new, Uuid::now_v7(), (resident, &key), what, held)
+            .expect("sealed");
+        (there, place.store.insert_objects(new).await)
+    };
+    let (there, stored) = import(first).await;
+    stored.expect("stored");
+    assert_eq!(there, [false]);
+    let (there, stored) = import(first).await;
+    assert_eq!(there, [true]);
+    assert!(matches!(stored, Err(Error::Exists(Noun::Holding))));
+    let (there, stored) = import(second).await;
+    stored.expect("another resident's too");
+    assert_eq!(there, [false]);
 }

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Store, entity, there};
+use super::{Page, Store, entity, there};
 use crate::{
     domain::etag::Version,
     error::{Error, Noun},
@@ -39,14 +39,18 @@ impl Store {
     }
 
     /// Residents of whose sites the biometric store has yet to hear.
-    pub(crate) async fn pending_galleries(&self, limit: u64) -> Result<Vec<Uuid>, Error> {
+    pub(crate) async fn pending_galleries(&self, page: Page) -> Result<Vec<Uuid>, Error> {
         use entity::resident::Column;
-        Ok(there()
+        let mut query = there()
             .select_only()
             .column(Column::Id)
             .filter(Column::GalleriesPending.eq(true))
-            .order_by_asc(Column::Id)
-            .limit(limit)
+            .order_by_asc(Column::Id);
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.gt(after));
+        }
+        Ok(query
+            .limit(page.limit)
             .into_tuple()
             .all(&self.db.read)
             .await?)

@@ -28,8 +28,39 @@ impl Place {
     }
 
     async fn pending(&self) -> Vec<Uuid> {
-        self.store.pending_galleries(10).await.expect("asked")
+        let page = Page {
+            after: None,
+            limit: 10,
+        };
+        self.store.pending_galleries(page).await.expect("asked")
     }
+}
+
+#[tokio::test]
+async fn whoever_stays_pending_does_not_hide_those_behind() {
+    let place = place().await;
+    let mut residents = vec![];
+    for _ in 0..5 {
+        let resident = place.resident().await.id;
+        place
+            .store
+            .settle_galleries(resident, None)
+            .await
+            .expect("untold");
+        residents.push(resident);
+    }
+    residents.sort();
+    let (mut seen, mut after) = (vec![], None);
+    loop {
+        let page = Page { after, limit: 2 };
+        let some = place.store.pending_galleries(page).await.expect("asked");
+        after = some.last().copied();
+        if after.is_none() {
+            break;
+        }
+        seen.extend(some);
+    }
+    assert_eq!(seen, residents);
 }
 
 #[tokio::test]

@@ -3,6 +3,14 @@
 use super::*;
 
 #[tokio::test]
+async fn private_addresses_are_not_dialled_unless_configured() {
+    let world = world(false, |_, _| Reply::Status(200)).await;
+    let guarded = Egress::new(EgressConfig::default(), world.registry.clone());
+    assert_eq!(guarded.send(&command(SOON)).await.outcome, Outcome::Expired);
+    assert_eq!(world.partner.tokens.load(SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let world = world(false, |_, _| Reply::Redirect).await;
     assert_eq!(
