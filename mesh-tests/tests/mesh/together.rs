@@ -1,10 +1,12 @@
 //! Openings and commands that go between the services in one call: each stands
 //! or falls alone.
 
+use std::time::{Duration, Instant};
+
 use devmesh::estate::{BARRIER, DOOR, MODEL, OTHER_PARTNER, PLATE};
 use futures::future::join_all;
 use mesh::{client::MeshChannel, policy::Policy};
-use mesh_tests::{Mesh, Partner, ProcessMesh, on_both_databases};
+use mesh_tests::{Database, Mesh, Partner, ProcessMesh, on_both_databases};
 use propdev_proto::{
     access::{
         CommandStatus, DeviceKind, OpenBatchRequest, OpenBatchResponse, OpenRequest, OpenResult,
@@ -134,6 +136,38 @@ async fn a_refusal_is_of_its_own_request_alone(mesh: Mesh) {
     }
 }
 
+/// Neither an opening nor a command may be sent again once it has been taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_end_at_their_age_fail_no_opening() {
+    let mesh = Mesh::start_with(Database::Sqlite, |_, text| {
+        text.replace("[server]\n", "[server]\nmax_connection_age_s = 1\n")
+    })
+    .await;
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let until = Instant::now() + Duration::from_secs(4);
+    let presses: Vec<_> = (0..16)
+        .map(|_| {
+            let (partner, token) = (partner.clone(), token.clone());
+            tokio::spawn(async move {
+                let mut opened = 0;
+                while Instant::now() < until {
+                    let (status, code) = press(partner.clone(), token.clone()).await;
+                    // Nothing but the client's own hurry may stand in the way.
+                    assert!(matches!(status, 200 | 429), "{status} {code}");
+                    opened += usize::from(status == 200);
+                }
+                opened
+            })
+        })
+        .collect();
+    let mut opened = 0;
+    for press in presses {
+        opened += press.await.expect("pressed");
+    }
+    assert_eq!(mesh.commands_to(BARRIER).await.len(), opened, "each once");
+}
+
 /// Fewer than go to one partner at once.
 const HANGING: usize = 12;
 
@@ -155,7 +189,10 @@ async fn openings_under_way_when_access_svc_dies_may_have_opened() {
     .await;
     mesh.processes.kill("access-svc").await.expect("killed");
     for answer in join_all(presses).await {
-        assert_eq!(answer.expect("pressed"), (504, "partner_timeout".into()));
+        assert_eq!(
+            answer.expect("pressed"),
+            (504, "partner_timeout".to_owned())
+        );
     }
     mesh.processes.restart("access-svc").await.expect("started");
     mesh.sim.behave(&json!({"mode": "ok"})).await.expect("told");
