@@ -13,8 +13,9 @@ use mesh::{
     tls::Credentials,
 };
 use propdev_proto::gateway::{
-    PartnerClient, SendCommandRequest, command_service_client::CommandServiceClient,
-    send_command_response::Outcome,
+    PartnerClient, SendCommandBatchRequest, SendCommandRequest,
+    command_service_client::CommandServiceClient, send_command_response::Outcome,
+    send_command_result,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tokio::net::TcpListener;
@@ -187,8 +188,28 @@ async fn it_serves_alone_and_drains() {
     assert_eq!((answer.outcome(), answer.tries), (Outcome::Expired, 0));
     let mut malformed = command();
     malformed.device_id = "a/b".into();
+    let requests = vec![malformed.clone(), command()];
     let status = commands.send_command(malformed).await.expect_err("a fault");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    let batch = SendCommandBatchRequest { requests };
+    let answers = commands.send_command_batch(batch).await.expect("answers");
+    let (mut answers, mut told) = (answers.into_inner(), Vec::new());
+    while let Some(answer) = answers.message().await.expect("an answer") {
+        told.extend(answer.results.into_iter().map(|one| {
+            let outcome = match one.result {
+                Some(send_command_result::Result::Sent(sent)) => Ok(sent.outcome()),
+                Some(send_command_result::Result::Refusal(refusal)) => Err(refusal.reason),
+                None => Err("nothing".to_owned()),
+            };
+            (one.index, outcome)
+        }));
+    }
+    told.sort_by_key(|(index, _)| *index);
+    let wanted = [
+        (0, Err("MALFORMED_REQUEST".to_owned())),
+        (1, Ok(Outcome::Expired)),
+    ];
+    assert_eq!(told, wanted);
     let mut stranger = CommandServiceClient::new(world.channel("auth-svc", server));
     let status = stranger
         .send_command(command())

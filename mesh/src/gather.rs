@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{Instrument, Span};
 
@@ -26,9 +26,23 @@ pub enum Rejected {
     GivenUp,
 }
 
+/// Where an item's result goes.
+pub struct Answer<R>(oneshot::Sender<R>);
+
+impl<R> Answer<R> {
+    pub fn give(self, result: R) {
+        let _ = self.0.send(result);
+    }
+
+    /// Waits until nobody waits for it any more.
+    pub async fn unwanted(&mut self) {
+        self.0.closed().await;
+    }
+}
+
 struct Waiting<T, R> {
     item: T,
-    answer: oneshot::Sender<R>,
+    answer: Answer<R>,
     context: Option<CallContext>,
     span: Span,
 }
@@ -64,7 +78,7 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
             items: together,
             size: |_| 0,
         };
-        Self::start_within(groups, most, work)
+        Self::start_within(groups, most, in_turn(work))
     }
 
     /// The same for messages, of whose bytes a group has a bounded number; one
@@ -77,12 +91,31 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
             items: together,
             size,
         };
+        Self::start_within(groups, most, in_turn(work))
+    }
+
+    /// The same for work that gives each item its result by itself: a group is
+    /// no longer under way once the work has ended, even if it has handed on
+    /// what is still to be answered.
+    pub fn start_answering<W>(
+        groups: usize,
+        together: usize,
+        size: fn(&T) -> usize,
+        work: W,
+    ) -> Self
+    where
+        W: Fn(Vec<(T, Answer<R>)>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    {
+        let most = Most {
+            items: together,
+            size,
+        };
         Self::start_within(groups, most, work)
     }
 
     fn start_within<W>(groups: usize, most: Most<T>, work: W) -> Self
     where
-        W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
+        W: Fn(Vec<(T, Answer<R>)>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(gather(waiting, groups, most, Arc::new(work)));
@@ -94,12 +127,33 @@ impl<T: Send + 'static, R: Send + 'static> Gatherer<T, R> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             item,
-            answer,
+            answer: Answer(answer),
             context: CallContext::current(),
             span: Span::current(),
         };
         self.queue.try_send(waiting).map_err(|_| Rejected::Full)?;
         answered.await.map_err(|_| Rejected::GivenUp)
+    }
+}
+
+/// Work that gives its results all at once, in the order of the items.
+fn in_turn<T, R, W>(
+    work: W,
+) -> impl Fn(Vec<(T, Answer<R>)>) -> BoxFuture<'static, ()> + Send + Sync + 'static
+where
+    T: Send + 'static,
+    R: Send + 'static,
+    W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
+{
+    move |group: Vec<(T, Answer<R>)>| {
+        let (items, answers): (Vec<T>, Vec<Answer<R>>) = group.into_iter().unzip();
+        let results = work(items);
+        async move {
+            for (answer, result) in answers.into_iter().zip(results.await) {
+                answer.give(result);
+            }
+        }
+        .boxed()
     }
 }
 
@@ -111,7 +165,7 @@ async fn gather<T, R, W>(
 ) where
     T: Send + 'static,
     R: Send + 'static,
-    W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>> + Send + Sync + 'static,
+    W: Fn(Vec<(T, Answer<R>)>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
 {
     let places = Arc::new(Semaphore::new(groups));
     // What no longer fitted into the last group.
@@ -141,7 +195,7 @@ async fn gather<T, R, W>(
             group.push(one);
         }
         // Whoever has gone waits for nothing.
-        group.retain(|one| !one.answer.is_closed());
+        group.retain(|one| !one.answer.0.is_closed());
         if group.is_empty() {
             continue;
         }
@@ -155,7 +209,7 @@ async fn gather<T, R, W>(
 
 async fn run<T, R, W>(work: &W, group: Vec<Waiting<T, R>>)
 where
-    W: Fn(Vec<T>) -> BoxFuture<'static, Vec<R>>,
+    W: Fn(Vec<(T, Answer<R>)>) -> BoxFuture<'static, ()>,
 {
     // Each of them waits no longer than its own deadline: the work has that of
     // the one that can wait longest.
@@ -172,15 +226,11 @@ where
         }
         together.span
     };
-    let (items, answers): (Vec<T>, Vec<_>) =
-        group.into_iter().map(|one| (one.item, one.answer)).unzip();
-    let work = work(items).instrument(span);
-    let results = match context {
+    let group = group.into_iter().map(|one| (one.item, one.answer));
+    let work = work(group.collect()).instrument(span);
+    match context {
         Some(context) => context.scope(work).await,
         None => work.await,
-    };
-    for (answer, result) in answers.into_iter().zip(results) {
-        let _ = answer.send(result);
     }
 }
 
@@ -188,7 +238,7 @@ where
 mod tests {
     use std::sync::Mutex;
 
-    use futures::{FutureExt, future::join_all};
+    use futures::future::join_all;
     use tokio::sync::Notify;
 
     use super::*;
@@ -293,5 +343,35 @@ mod tests {
     async fn what_got_no_result_is_given_up() {
         let gatherer = Gatherer::start(1, 10, |_: Vec<u32>| async { Vec::<u32>::new() }.boxed());
         assert_eq!(gatherer.submit(1).await, Err(Rejected::GivenUp));
+    }
+
+    #[tokio::test]
+    async fn a_group_whose_answers_are_to_come_holds_up_no_other() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = kept.clone();
+        let work = move |group: Vec<(u32, Answer<u32>)>| {
+            for (item, answer) in group {
+                if item == 0 {
+                    keep.lock().expect("a lock").push(answer);
+                } else {
+                    answer.give(item);
+                }
+            }
+            async {}.boxed()
+        };
+        let gatherer = Gatherer::start_answering(1, 10, |_| 0, work);
+        let slow = tokio::spawn({
+            let gatherer = gatherer.clone();
+            async move { gatherer.submit(0).await }
+        });
+        while kept.lock().expect("a lock").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gatherer.submit(1).await, Ok(1));
+        assert!(!slow.is_finished());
+        for answer in kept.lock().expect("a lock").drain(..) {
+            answer.give(9);
+        }
+        assert_eq!(slow.await.expect("joined"), Ok(9));
     }
 }

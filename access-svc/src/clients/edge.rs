@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use mesh::client::{MeshChannel, never_sent};
+use mesh::client::{Batcher, MeshChannel, never_sent};
 use propdev_proto::gateway::{
     AddCheckpointRequest, PartnerClient, ProbePartnerRequest, SendCommandRequest,
     add_checkpoint_response, command_service_client::CommandServiceClient,
@@ -7,7 +7,7 @@ use propdev_proto::gateway::{
 };
 use uuid::Uuid;
 
-use super::unexpected;
+use super::{command::CommandCalls, unexpected};
 use crate::{
     domain::{
         device::DeviceKind,
@@ -19,6 +19,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Edge {
     client: CommandServiceClient<MeshChannel>,
+    commands: Batcher<CommandCalls>,
     witnesses: WitnessServiceClient<MeshChannel>,
 }
 
@@ -34,8 +35,11 @@ pub(crate) enum Witnessed {
 
 impl Edge {
     pub(crate) fn new(channel: MeshChannel) -> Self {
+        let client = CommandServiceClient::new(channel.clone());
+        let calls = CommandCalls::new(client.clone(), channel.clone());
         Self {
-            client: CommandServiceClient::new(channel.clone()),
+            client,
+            commands: Batcher::start(calls),
             witnesses: WitnessServiceClient::new(channel),
         }
     }
@@ -61,9 +65,10 @@ impl Edge {
             opening_id: opening.id.to_string(),
             issued_at: Some(timestamp(opening.decided_at)),
             expires_at: Some(timestamp(command.expires_at)),
+            member: None,
         };
-        match self.client.clone().send_command(request).await {
-            Ok(response) => match response.into_inner().outcome() {
+        match self.commands.ask(request).await {
+            Ok(response) => match response.outcome() {
                 Outcome::Delivered => CommandStatus::Delivered,
                 Outcome::Rejected => CommandStatus::Rejected,
                 Outcome::Expired => CommandStatus::Expired,

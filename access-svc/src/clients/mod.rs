@@ -2,6 +2,7 @@
 
 mod auth;
 mod biometric;
+mod command;
 mod edge;
 
 pub(crate) use auth::{Auth, Revocation, VerificationKey, VerificationState};

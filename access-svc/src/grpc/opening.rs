@@ -1,9 +1,11 @@
 use futures::{StreamExt, stream::BoxStream};
+use mesh::{error::refusal, server::answer_each};
 use propdev_proto::access::{
     Check, Command as CommandMessage, CommandStatus as StatusMessage, Decision,
     FollowOpeningsRequest, FollowOpeningsResponse, GetOpeningRequest, GetOpeningResponse,
-    ListOpeningsRequest, ListOpeningsResponse, OpenRequest as OpenMessage, OpenResponse,
-    Opening as OpeningMessage, open_request, opening_service_server::OpeningService,
+    ListOpeningsRequest, ListOpeningsResponse, OpenBatchRequest, OpenBatchResponse,
+    OpenRequest as OpenMessage, OpenResponse, OpenResult, Opening as OpeningMessage, open_request,
+    open_result, opening_service_server::OpeningService,
 };
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -21,10 +23,11 @@ use crate::{
     store::Filter,
 };
 
-#[tonic::async_trait]
-impl OpeningService for Api {
-    async fn open(&self, request: Request<OpenMessage>) -> Result<Response<OpenResponse>, Status> {
-        let request = request.into_inner();
+/// Requests that come in one call.
+const MOST_REQUESTS: usize = 64;
+
+impl Api {
+    async fn judge(&self, request: OpenMessage) -> Result<OpenResponse, Status> {
         if request.body_digest.len() != 32 {
             return Err(fault("body_digest", "must have 32 bytes").into());
         }
@@ -51,10 +54,43 @@ impl OpeningService for Api {
                 idempotency_key: optional_text(request.idempotency_key),
             })
             .await?;
-        Ok(Response::new(OpenResponse {
+        Ok(OpenResponse {
             opening: Some(for_partner(opened.opening)),
             replayed: opened.replayed,
-        }))
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl OpeningService for Api {
+    async fn open(&self, request: Request<OpenMessage>) -> Result<Response<OpenResponse>, Status> {
+        Ok(Response::new(self.judge(request.into_inner()).await?))
+    }
+
+    type OpenBatchStream = BoxStream<'static, Result<OpenBatchResponse, Status>>;
+
+    async fn open_batch(
+        &self,
+        request: Request<OpenBatchRequest>,
+    ) -> Result<Response<Self::OpenBatchStream>, Status> {
+        let (_, extensions, OpenBatchRequest { requests }) = request.into_parts();
+        if !(1..=MOST_REQUESTS).contains(&requests.len()) {
+            return Err(fault("requests", "must be 1 to 64").into());
+        }
+        let requests = requests.into_iter().map(|mut message| {
+            let api = self.clone();
+            let member = message.member.take();
+            (member, async move { api.judge(message).await })
+        });
+        let answers = answer_each(&extensions, requests).map(|results| {
+            let results = results
+                .into_iter()
+                .map(|(index, result)| result_message(index, result));
+            Ok(OpenBatchResponse {
+                results: results.collect(),
+            })
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn get_opening(
@@ -111,6 +147,17 @@ impl OpeningService for Api {
             })
         });
         Ok(Response::new(answers.boxed()))
+    }
+}
+
+fn result_message(index: u32, result: Result<OpenResponse, Status>) -> OpenResult {
+    let result = match result {
+        Ok(opened) => open_result::Result::Opened(opened),
+        Err(status) => open_result::Result::Refusal(refusal(&status)),
+    };
+    OpenResult {
+        index,
+        result: Some(result),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mesh::{Clock, context::CallContext, error};
+use futures::{StreamExt, stream::BoxStream};
+use mesh::{Clock, context::CallContext, error, server::answer_each};
 use propdev_proto::gateway::{
-    PartnerClient, ProbePartnerRequest, ProbePartnerResponse, SendCommandRequest,
-    SendCommandResponse, command_service_server::CommandService,
+    PartnerClient, ProbePartnerRequest, ProbePartnerResponse, SendCommandBatchRequest,
+    SendCommandBatchResponse, SendCommandRequest, SendCommandResponse, SendCommandResult,
+    command_service_server::CommandService, send_command_result,
 };
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -23,7 +25,10 @@ const MARGIN: Duration = Duration::from_millis(100);
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 /// A command lives a few seconds; an absurd expiry holds nothing for longer.
 const MAX_WINDOW: Duration = Duration::from_secs(60);
+/// Commands that come in one call.
+const MOST_COMMANDS: usize = 64;
 
+#[derive(Clone)]
 pub(crate) struct Commands {
     egress: Arc<Egress>,
     clock: Arc<dyn Clock>,
@@ -32,6 +37,16 @@ pub(crate) struct Commands {
 impl Commands {
     pub(crate) fn new(egress: Arc<Egress>, clock: Arc<dyn Clock>) -> Self {
         Self { egress, clock }
+    }
+
+    async fn send(&self, request: SendCommandRequest) -> Result<SendCommandResponse, Status> {
+        let command = self.read(request)?;
+        let sent = self.egress.send(&command).await;
+        Ok(SendCommandResponse {
+            outcome: sent.outcome.into(),
+            partner_status: sent.partner_status.into(),
+            tries: sent.tries,
+        })
     }
 
     fn read(&self, request: SendCommandRequest) -> Result<Command, Status> {
@@ -91,13 +106,33 @@ impl CommandService for Commands {
         &self,
         request: Request<SendCommandRequest>,
     ) -> Result<Response<SendCommandResponse>, Status> {
-        let command = self.read(request.into_inner())?;
-        let sent = self.egress.send(&command).await;
-        Ok(Response::new(SendCommandResponse {
-            outcome: sent.outcome.into(),
-            partner_status: sent.partner_status.into(),
-            tries: sent.tries,
-        }))
+        Ok(Response::new(self.send(request.into_inner()).await?))
+    }
+
+    type SendCommandBatchStream = BoxStream<'static, Result<SendCommandBatchResponse, Status>>;
+
+    async fn send_command_batch(
+        &self,
+        request: Request<SendCommandBatchRequest>,
+    ) -> Result<Response<Self::SendCommandBatchStream>, Status> {
+        let (_, extensions, SendCommandBatchRequest { requests }) = request.into_parts();
+        if !(1..=MOST_COMMANDS).contains(&requests.len()) {
+            return Err(malformed("requests"));
+        }
+        let requests = requests.into_iter().map(|mut message| {
+            let commands = self.clone();
+            let member = message.member.take();
+            (member, async move { commands.send(message).await })
+        });
+        let answers = answer_each(&extensions, requests).map(|results| {
+            let results = results
+                .into_iter()
+                .map(|(index, result)| result_message(index, result));
+            Ok(SendCommandBatchResponse {
+                results: results.collect(),
+            })
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn probe_partner(
@@ -114,6 +149,17 @@ impl CommandService for Commands {
             intercom_fault,
             barrier_fault,
         }))
+    }
+}
+
+fn result_message(index: u32, result: Result<SendCommandResponse, Status>) -> SendCommandResult {
+    let result = match result {
+        Ok(sent) => send_command_result::Result::Sent(sent),
+        Err(status) => send_command_result::Result::Refusal(error::refusal(&status)),
+    };
+    SendCommandResult {
+        index,
+        result: Some(result),
     }
 }
 

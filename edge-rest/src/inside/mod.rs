@@ -2,11 +2,16 @@
 //! services of their own.
 
 mod gather;
+mod opening;
 mod webhook;
 
 use async_trait::async_trait;
 use gather::TokenRequests;
-use mesh::{client::MeshChannel, server::MAX_MESSAGE};
+use mesh::{
+    client::{Batcher, MeshChannel},
+    server::MAX_MESSAGE,
+};
+use opening::OpenCalls;
 use propdev_proto::{
     access::{
         GetEgressSettingsRequest, GetEgressSettingsResponse, GetOpeningRequest, GetOpeningResponse,
@@ -55,6 +60,7 @@ pub(crate) struct MeshInside {
     tokens: TokenServiceClient<MeshChannel>,
     token_requests: TokenRequests,
     openings: OpeningServiceClient<MeshChannel>,
+    open_requests: Batcher<OpenCalls>,
     events: EventServiceClient<MeshChannel>,
     credential_openings: CredentialOpenings,
     partners: PartnerServiceClient<MeshChannel>,
@@ -64,11 +70,14 @@ impl MeshInside {
     pub(crate) fn new(auth: MeshChannel, access: MeshChannel) -> Self {
         let tokens = TokenServiceClient::new(auth).max_decoding_message_size(MAX_MESSAGE);
         let events = EventServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let openings =
+            OpeningServiceClient::new(access.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let open_calls = OpenCalls::new(openings.clone(), access.clone());
         Self {
             token_requests: TokenRequests::start(tokens.clone()),
             tokens,
-            openings: OpeningServiceClient::new(access.clone())
-                .max_decoding_message_size(MAX_MESSAGE),
+            openings,
+            open_requests: Batcher::start(open_calls),
             credential_openings: CredentialOpenings::start(events.clone()),
             events,
             partners: PartnerServiceClient::new(access).max_decoding_message_size(MAX_MESSAGE),
@@ -114,7 +123,7 @@ impl Inside for MeshInside {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<OpenResponse, Status> {
-        Ok(self.openings.clone().open(request).await?.into_inner())
+        self.open_requests.ask(request).await
     }
 
     async fn opening(&self, request: GetOpeningRequest) -> Result<GetOpeningResponse, Status> {

@@ -6,7 +6,7 @@ use devmesh::estate::{BARRIER, DOOR, PLATE};
 use futures::future::join_all;
 use mesh_tests::{Mesh, Partner, on_both_databases};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{audit_log::entries, eventually};
 
@@ -14,6 +14,7 @@ on_both_databases!(
     a_hundred_with_one_token_open_once,
     fifty_with_one_idempotency_key_hear_of_one_opening,
     each_of_a_crowd_has_an_opening_of_its_own,
+    each_opening_of_a_crowd_names_its_own_request,
     each_event_of_a_crowd_names_its_own_request,
 );
 
@@ -67,6 +68,38 @@ async fn each_of_a_crowd_has_an_opening_of_its_own(mesh: Mesh) {
     }
     assert_eq!(ids.len(), 40);
     assert_eq!(mesh.commands_to(BARRIER).await.len(), 30);
+}
+
+async fn each_opening_of_a_crowd_names_its_own_request(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let path = format!("/v1/barriers/{BARRIER}/open");
+    let ids: HashSet<String> = (0..30).map(|i| format!("opening-{i}")).collect();
+    let presses = ids.iter().map(|id| {
+        let request = partner
+            .request(Method::POST, &path)
+            .bearer_auth(&token)
+            .header("X-Request-Id", id)
+            .json(&json!({"plate": {"number": PLATE}}));
+        Partner::send(request)
+    });
+    let mut opened = HashSet::new();
+    for (id, answer) in ids.iter().zip(join_all(presses).await) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        opened.insert((id.clone(), answer.text("opening_id")));
+    }
+    for code in ["granted", "delivered"] {
+        eventually("each is in the log under its own id", async || {
+            let told = entries(&mesh, |request| request.code = code.into()).await;
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let told: HashSet<(String, String)> = told
+                .iter()
+                .map(|entry| (text(&entry["request"]), text(&entry["opening"])))
+                .collect();
+            opened.is_subset(&told)
+        })
+        .await;
+    }
 }
 
 async fn each_event_of_a_crowd_names_its_own_request(mesh: Mesh) {

@@ -47,6 +47,7 @@ mod signing_keys;
 mod startup;
 mod telemetry;
 mod templates;
+mod together;
 mod token_audit;
 mod transit;
 mod transport;

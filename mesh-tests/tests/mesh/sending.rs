@@ -236,7 +236,7 @@ async fn a_partner_that_hangs_slows_no_other(mesh: Mesh) {
 }
 
 /// Somebody with a right to a door of the second partner, paid for.
-async fn resident_of_the_other(mesh: &Mesh) -> Person {
+pub(crate) async fn resident_of_the_other(mesh: &Mesh) -> Person {
     let estate = Estate {
         partner_id: mesh.estate.other_partner_id.clone(),
         site_id: mesh.estate.other_site_id.clone(),

@@ -53,22 +53,27 @@ impl MeshChannel {
         }
     }
 
+    /// How long a call of this path may take that is made now.
+    pub fn budget(&self, path: &str) -> Duration {
+        let rpc = self.policy.get(path);
+        let most = rpc.map_or(FALLBACK_DEADLINE, |rpc| rpc.deadline);
+        CallContext::current().map_or(most, |context| {
+            context.remaining().saturating_sub(MARGIN).min(most)
+        })
+    }
+
     async fn send(self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        let rpc = self.policy.get(&path);
-        let context = CallContext::current();
-        let most = rpc.map_or(FALLBACK_DEADLINE, |rpc| rpc.deadline);
-        let budget = context.as_ref().map_or(most, |context| {
-            context.remaining().saturating_sub(MARGIN).min(most)
-        });
+        let budget = self.budget(&path);
         if budget.is_zero() {
             return Status::deadline_exceeded("no time is left for the call").into_http();
         }
         let deadline = Instant::now() + budget;
+        let rpc = self.policy.get(&path);
         let idempotent = rpc.is_some_and(|rpc| rpc.idempotent);
 
         let (mut parts, body) = request.into_parts();
-        describe(&mut parts, context.as_ref());
+        describe(&mut parts, CallContext::current().as_ref());
         let work = self.send_retrying(parts, body, deadline, idempotent);
         match tokio::time::timeout(budget, work).await {
             Ok(response) => response,

@@ -1,12 +1,14 @@
 //! The one client of the mesh: dials lazily over mTLS, shortens deadlines,
 //! carries trace and request id, retries what the contract calls idempotent.
 
+mod batch;
 mod channel;
 mod connector;
 mod dial;
 
 use std::{sync::Arc, time::Duration};
 
+pub use batch::{Batch, Batcher, Results};
 pub use channel::{MeshChannel, never_sent, not_sent};
 use connector::Connector;
 use dial::Dial;

@@ -16,13 +16,12 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
     propagation::Extractor,
 };
-use tokio::sync::Semaphore;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::Peer;
+use super::{Peer, places::Places};
 use crate::{
     Caller, SpiffeId,
     context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id},
@@ -42,7 +41,7 @@ struct Shared {
     service: &'static str,
     policy: Arc<Policy>,
     credentials: Arc<Credentials>,
-    places: Arc<Semaphore>,
+    places: Places,
     refused: Counter<u64>,
     duration: Histogram<f64>,
 }
@@ -60,7 +59,7 @@ impl CallLayer {
                 service,
                 policy,
                 credentials,
-                places: Arc::new(Semaphore::new(places)),
+                places: Places::new(places),
                 refused: meter.u64_counter("mesh.server.refused").build(),
                 duration: meter
                     .f64_histogram("rpc.server.duration")
@@ -127,9 +126,11 @@ where
                 Err(status) => return Ok(status.into_http()),
             };
             request.extensions_mut().insert(caller.clone());
-            let Ok(_place) = shared.places.try_acquire() else {
-                return Ok(Status::resource_exhausted("too many calls at once").into_http());
+            let place = match shared.places.take() {
+                Ok(place) => place,
+                Err(status) => return Ok(status.into_http()),
             };
+            request.extensions_mut().insert(place.clone());
             let budget = shared.budget(&path, &request);
             let context = CallContext::new(budget, request_id).made_by(caller);
             let work = AssertUnwindSafe(context.scope(inner.call(request))).catch_unwind();

@@ -2,12 +2,15 @@
 //! health, drain.
 
 mod accept;
+mod batch;
 mod call;
 mod handshakes;
+mod places;
 
 use std::{sync::Arc, time::Duration};
 
 pub use accept::{Peer, accept_tls};
+pub use batch::answer_each;
 pub use handshakes::HandshakeLimits;
 use tokio::net::TcpListener;
 use tonic::service::Routes;

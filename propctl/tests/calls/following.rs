@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use propdev_proto::access::{
     FollowOpeningsRequest, FollowOpeningsResponse, GetOpeningRequest, GetOpeningResponse,
-    ListOpeningsRequest, ListOpeningsResponse, OpenRequest, OpenResponse, Opening,
+    ListOpeningsRequest, ListOpeningsResponse, OpenBatchRequest, OpenBatchResponse, OpenRequest,
+    OpenResponse, Opening,
     opening_service_server::{OpeningService, OpeningServiceServer},
 };
 use serde_json::{Value, json};
@@ -21,6 +22,15 @@ struct Openings {
 #[tonic::async_trait]
 impl OpeningService for Openings {
     async fn open(&self, _: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    type OpenBatchStream = tokio_stream::Empty<Result<OpenBatchResponse, Status>>;
+
+    async fn open_batch(
+        &self,
+        _: Request<OpenBatchRequest>,
+    ) -> Result<Response<Self::OpenBatchStream>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 

@@ -87,6 +87,7 @@ async fn open(
         body_digest: digest.as_ref().to_vec(),
         idempotency_key: key,
         certificate_sha256: certificate_sha256(&parts.extensions),
+        member: None,
     };
     match edge.inside.open(message).await {
         Ok(response) => answer::opened(response),
