@@ -1,10 +1,14 @@
 //! Nobody erased comes back, whatever dies on the way.
 
+use std::{collections::BTreeSet, fs};
+
 use devmesh::{
     estate::{self, BARRIER, DOOR, Person},
     operator::Operator,
 };
+use futures::future::join_all;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
+use mesh::policy::Policy;
 use mesh_tests::{Mesh, on_both_databases};
 use propdev_proto::{
     access::{
@@ -14,17 +18,20 @@ use propdev_proto::{
         get_erasure_request::Whom,
     },
     auth::PlateReading,
+    biometric::{EraseSubjectRequest, biometric_service_client::BiometricServiceClient},
     mesh::{CreateBackupRequest, GetReceiptKeysRequest, RestoreBackupRequest, RotateKeysRequest},
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
+use uuid::Uuid;
 
-use crate::eventually;
+use crate::{eventually, matrix::channel};
 
 on_both_databases!(
     an_erasure_waits_for_the_biometric_store_and_is_finished,
     a_restore_erases_again_before_it_serves,
     an_erasure_is_final_when_the_epochs_have_ended,
+    what_is_asked_for_several_times_at_once_is_erased_once,
 );
 
 /// Of the person who leaves.
@@ -330,4 +337,28 @@ async fn an_erasure_is_final_when_the_epochs_have_ended(mesh: Mesh) {
     };
     let listed = privacy.erasures().list_erasures(unfinished).await;
     assert!(listed.expect("listed").into_inner().erasures.is_empty());
+}
+
+/// As when the caller asks again while the first erasure is under way.
+async fn what_is_asked_for_several_times_at_once_is_erased_once(mesh: Mesh) {
+    const BIOMETRIC: &str = "biometric-svc";
+    let policy = Policy::built_in().expect("contracts");
+    let channel = channel(&mesh.layout, "svc/access-svc", BIOMETRIC, &policy);
+    let request = EraseSubjectRequest {
+        subject_id: Uuid::new_v4().to_string(),
+        pseudonym: Uuid::new_v4().to_string(),
+    };
+    let erasures = (0..16).map(|_| {
+        let mut client = BiometricServiceClient::new(channel.clone());
+        let request = request.clone();
+        async move { client.erase_subject(request).await }
+    });
+    let receipts: BTreeSet<String> = join_all(erasures)
+        .await
+        .into_iter()
+        .map(|answer| answer.expect("erased").into_inner().receipt)
+        .collect();
+    assert_eq!(receipts.len(), 1);
+    let ledger = fs::read_to_string(mesh.layout.ledger_file(BIOMETRIC)).expect("a ledger");
+    assert_eq!(ledger.lines().count(), 2, "its beginning and one erasure");
 }
