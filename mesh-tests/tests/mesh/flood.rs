@@ -32,8 +32,8 @@ const FEW: usize = 400;
 /// Under an attack, on a machine that attacks itself.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const CALLS: usize = 40;
-/// Of these in a row, that took longer: whenever the machine stood still. Every
-/// tenth comes anew, and would if the attack kept those out.
+/// So many of them may take longer, since the machine stands still at times. An
+/// attack that keeps newcomers out makes every tenth late.
 const LATE: usize = 2;
 
 fn many() -> usize {
