@@ -307,6 +307,8 @@ async fn a_restore_erases_again_before_it_serves(mut mesh: Mesh) {
     let receipts = receipts_of(&privacy, &again, "access-svc").await;
     assert_eq!(receipts[0]["ledger_number"], 1);
     assert_eq!(receipts[0]["replayed"], true);
+    let theirs = receipts_of(&privacy, &again, "biometric-svc").await;
+    assert_eq!(theirs[0]["sub"], json!(again.pseudonym));
 
     let stranger = partner.open_by_plate(BARRIER, &token, PLATE).await;
     assert_eq!(stranger.told(), (403, "subject_not_recognized"));
