@@ -9,7 +9,12 @@ mod outsider;
 mod partner;
 mod processes;
 
-use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use assertion::ClientKey;
 pub use clock::ShiftedClock;
@@ -179,9 +184,8 @@ impl Mesh {
 
     /// Starts a service that was stopped, where it was.
     pub async fn restart(&mut self, service: &'static str) {
-        let bind = |address| TcpListener::bind(address).expect("the same address");
-        let grpc = bind(self.layout.addresses.grpc(service));
-        let admin = bind(self.layout.addresses.admin(service));
+        let grpc = bind_again(self.layout.addresses.grpc(service)).await;
+        let admin = bind_again(self.layout.addresses.admin(service)).await;
         let environment = environment(&self.clock);
         let started = start_service(service, &self.layout, grpc, admin, None, environment);
         self.running.push(started);
@@ -251,6 +255,20 @@ impl Drop for Mesh {
             running.shutdown.cancel();
         }
     }
+}
+
+/// A service has ended a moment before its tasks let go of their sockets.
+async fn bind_again(address: SocketAddr) -> TcpListener {
+    let free = async {
+        loop {
+            if let Ok(listener) = TcpListener::bind(address) {
+                return listener;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let bound = tokio::time::timeout(Duration::from_secs(60), free).await;
+    bound.expect("the same address")
 }
 
 fn environment(clock: &Arc<ShiftedClock>) -> Environment {

@@ -132,7 +132,9 @@ impl Postgres {
                 "-d",
                 "postgres",
                 "-qc",
-                &format!("create database \"{name}\""),
+                // Nobody looks into this template, whereas a vacuum may be at
+                // work in the other one, which then cannot be copied.
+                &format!("create database \"{name}\" template template0"),
             ])
             .output()?;
         if !made.status.success() {

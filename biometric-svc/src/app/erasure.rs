@@ -79,12 +79,11 @@ impl App {
             .await?
             .ok_or(Error::SubjectNotFound)?;
         let now = parts.clock.now();
+        // A crash may have come between the line and the receipt, and who waits
+        // for an answer may have asked again meanwhile.
         let ledger = parts.custody.ledger()?;
-        // A crash may have come between the line and the receipt.
-        let written = ledger.written_at(subject).await;
-        let at = written.map_err(CustodyError::from)?.unwrap_or(now);
         let entry = ledger
-            .append(subject, erasure.pseudonym, at)
+            .append_once(subject, erasure.pseudonym, now)
             .await
             .map_err(CustodyError::from)?;
         fault::point("biometric.erasure.after_ledger");

@@ -39,7 +39,11 @@ use propdev_proto::{
     },
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Barrier, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::Barrier,
+    time::{Instant, timeout},
+};
 
 use super::*;
 
@@ -251,8 +255,17 @@ fn command(window: Duration) -> Command {
     }
 }
 
-const SOON: Duration = Duration::from_millis(600);
+/// Long enough for a handshake and a token on a busy machine.
+const SOON: Duration = Duration::from_secs(2);
 const LATE: Duration = Duration::from_secs(10);
+/// Of what ends `SOON`; a request for a token may take five seconds by itself.
+const AT_ITS_EXPIRY: Duration = Duration::from_secs(4);
+
+/// Where nobody listens, and nobody will.
+fn closed_port() -> u16 {
+    let listener = loopback_port::bind().expect("a port");
+    listener.local_addr().expect("an address").port()
+}
 
 fn sent(outcome: Outcome, partner_status: u16, tries: u32) -> Sent {
     Sent {

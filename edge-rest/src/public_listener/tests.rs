@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -68,23 +69,24 @@ async fn both_versions_are_served_headers_bounded_and_requests_drained() {
     let config = config(folder.path());
     let certificate = Certificate::load(&config).expect("a certificate");
     let listener = TcpListener::bind(config.listen).await.expect("a port");
-    let url = format!(
-        "https://localhost:{}",
-        listener.local_addr().expect("an address").port()
-    );
-    let router = Router::new().route("/", get(|| async { "hello" })).route(
-        "/slow",
-        get(|| async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            "late"
-        }),
-    );
+    let address = listener.local_addr().expect("an address");
+    let url = format!("https://localhost:{}", address.port());
+    let (asked, drained) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (ask, drain) = (asked.clone(), drained.clone());
+    let slow = get(move || async move {
+        ask.notify_one();
+        drain.notified().await;
+        "late"
+    });
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/slow", slow);
     let shutdown = Shutdown::new();
     let public = Public {
         config,
         certificate,
         bounds: Bounds::default(),
-        drain: Duration::from_secs(5),
+        drain: Duration::from_secs(60),
     };
     let serving = tokio::spawn(public.serve(listener, router, shutdown.clone()));
 
@@ -105,8 +107,13 @@ async fn both_versions_are_served_headers_bounded_and_requests_drained() {
     assert_eq!(answer.status().as_u16(), 431);
 
     let slow = tokio::spawn(modern.get(format!("{url}/slow")).send());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    asked.notified().await;
     shutdown.cancel();
+    // Until nobody new is let in.
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drained.notify_one();
     let answer = slow
         .await
         .expect("joined")
@@ -133,14 +140,20 @@ fn a_new_certificate_takes_effect_and_a_broken_one_does_not() {
 
 const SHORT: Duration = Duration::from_millis(200);
 
-fn short() -> Bounds {
+/// For whoever does not shake hands.
+fn short_handshakes() -> Bounds {
     Bounds {
         handshakes: HandshakeLimits {
             timeout: SHORT,
             ..HandshakeLimits::default()
         },
-        head: SHORT,
-        streams: 2,
+        ..Bounds::default()
+    }
+}
+
+fn heads_within(head: Duration) -> Bounds {
+    Bounds {
+        head,
         ..Bounds::default()
     }
 }
@@ -159,7 +172,7 @@ impl Drop for Listening {
 }
 
 impl Listening {
-    async fn start(router: Router) -> Self {
+    async fn start(router: Router, bounds: Bounds) -> Self {
         mesh::jose::install_crypto();
         let authority = Authority::new();
         let folder = tempfile::tempdir().expect("a folder");
@@ -171,7 +184,7 @@ impl Listening {
         let public = Public {
             certificate: Certificate::load(&config).expect("a certificate"),
             config,
-            bounds: short(),
+            bounds,
             drain: Duration::from_secs(5),
         };
         tokio::spawn(public.serve(listener, router, shutdown.clone()));
@@ -212,8 +225,10 @@ impl Listening {
 /// Says `first`, then `drip` over and over, until the server hangs up.
 async fn is_hung_up_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, first: &str, drip: &str) {
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        stream.write_all(first.as_bytes()).await.expect("written");
-        stream.flush().await.expect("written");
+        // Who comes too late even for that is hung up on already.
+        if stream.write_all(first.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
         let mut answer = [0; 1_024];
         loop {
             tokio::select! {
@@ -234,10 +249,11 @@ async fn is_hung_up_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, first: &
 
 #[tokio::test]
 async fn who_says_nothing_or_too_little_is_hung_up_on() {
-    let listening = Listening::start(Router::new()).await;
     // Before the handshake, and within it.
+    let listening = Listening::start(Router::new(), short_handshakes()).await;
     is_hung_up_on(listening.dial().await, "", "").await;
     is_hung_up_on(listening.dial().await, "\u{16}\u{3}\u{1}\u{2}", "").await;
+    let listening = Listening::start(Router::new(), heads_within(SHORT)).await;
     for protocol in ["http/1.1", "h2"] {
         is_hung_up_on(listening.shake_hands(protocol).await, "", "").await;
     }
@@ -248,11 +264,13 @@ async fn who_says_nothing_or_too_little_is_hung_up_on() {
 
 #[tokio::test]
 async fn who_has_asked_may_take_the_time_that_an_answer_takes() {
+    const HEAD: Duration = Duration::from_secs(1);
     let slow = get(|| async {
-        tokio::time::sleep(3 * SHORT).await;
+        tokio::time::sleep(3 * HEAD).await;
         "late"
     });
-    let listening = Listening::start(Router::new().route("/", slow)).await;
+    let router = Router::new().route("/", slow);
+    let listening = Listening::start(router, heads_within(HEAD)).await;
     let client = client(&listening.authority).build().expect("a client");
     let answer = client.get(listening.url("/")).send().await;
     let answer = answer.expect("an answer");
@@ -273,7 +291,11 @@ async fn streams_at_once_are_bounded() {
             now.fetch_sub(1, Ordering::SeqCst);
         }
     });
-    let listening = Listening::start(Router::new().route("/", counted)).await;
+    let bounds = Bounds {
+        streams: 2,
+        ..Bounds::default()
+    };
+    let listening = Listening::start(Router::new().route("/", counted), bounds).await;
     let client = client(&listening.authority).build().expect("a client");
     // The first makes the connection that the others share.
     for count in [1, 10] {

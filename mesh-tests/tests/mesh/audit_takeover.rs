@@ -19,6 +19,7 @@ use propdev_proto::access::{
 };
 use serde_json::Value;
 use tokio::process::{Child, Command};
+use tonic::Code;
 
 use crate::{eventually, propctl};
 
@@ -131,10 +132,12 @@ async fn tell(operator: Operator, template: Device, acknowledged: Acknowledged) 
                 ..template.clone()
             }),
         };
-        if devices.create_device(request).await.is_err() {
-            return;
+        match devices.create_device(request).await {
+            Ok(_) => acknowledged.lock().expect("a lock").push(device_id),
+            Err(status) if status.code() == Code::Unavailable => return,
+            // Late, and so not acknowledged.
+            Err(_) => {}
         }
-        acknowledged.lock().expect("a lock").push(device_id);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

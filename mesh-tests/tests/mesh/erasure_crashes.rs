@@ -35,7 +35,11 @@ async fn an_erasure_outlives_a_crash_after_any_step() {
         processes.terminate("access-svc").await.expect("stopped");
         let started = processes.restart_to_die("access-svc", point).await;
         started.expect("started");
-        erase(&privacy, person).await.expect_err(point);
+        eventually(point, async || {
+            erase(&privacy, person).await.expect_err(point);
+            processes.check_alive().is_err()
+        })
+        .await;
         processes.wait_for_end("access-svc").await.expect("dead");
         processes.restart("access-svc").await.expect("restarted");
         eventually(point, async || {
@@ -91,10 +95,13 @@ async fn biometric_svc_ends_at_its_next_start_what_it_began(database: Database) 
         processes.terminate(BIOMETRIC).await.expect("stopped");
         let started = processes.restart_to_die(BIOMETRIC, point).await;
         started.expect("started");
-        let refused = erase(&privacy, person).await.expect_err(point);
-        let (_, metadata) = mesh::error::reason(&refused).expect("a reason");
-        let pseudonym = metadata["pseudonym"].clone();
+        eventually(point, async || {
+            erase(&privacy, person).await.expect_err(point);
+            processes.check_alive().is_err()
+        })
+        .await;
         processes.wait_for_end(BIOMETRIC).await.expect("dead");
+        let pseudonym = erasure_of(&privacy, resident(person)).await.pseudonym;
 
         // Nobody is there to ask it again.
         processes.terminate("access-svc").await.expect("stopped");

@@ -32,6 +32,9 @@ const FEW: usize = 400;
 /// Under an attack, on a machine that attacks itself.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const CALLS: usize = 40;
+/// So many of them may take longer, since the machine stands still at times. An
+/// attack that keeps newcomers out makes every tenth late.
+const LATE: usize = 2;
 
 fn many() -> usize {
     let asked = std::env::var("FLOOD_CONNECTIONS");
@@ -254,6 +257,7 @@ async fn the_others_are_served_under_every_attack() {
             .collect();
         stranger.begin(attack.connections()).await;
         let mut caller = partner.clone();
+        let mut late = Vec::new();
         for call in 0..CALLS {
             if call % 10 == 0 {
                 // Whoever comes anew is let in too.
@@ -263,8 +267,11 @@ async fn the_others_are_served_under_every_attack() {
             let answer = caller.ask_token(&[]).await;
             let took = started.elapsed();
             assert_eq!(answer.status, 200, "{attack:?}: {answer:?}");
-            assert!(took < SERVED_WITHIN, "{attack:?}: {took:?}");
+            if took > SERVED_WITHIN {
+                late.push(took);
+            }
         }
+        assert!(late.len() <= LATE, "{attack:?}: {late:?}");
         for one in &strangers {
             one.abort();
         }

@@ -32,7 +32,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Searches of the memory, until calls have ended and buffers are gone.
-const ATTEMPTS: usize = 50;
+const ATTEMPTS: usize = 300;
 const BIOMETRIC: &str = "biometric-svc";
 
 /// What must be found nowhere: its name and its bytes.

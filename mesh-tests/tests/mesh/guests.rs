@@ -93,11 +93,13 @@ async fn erasure_of(operator: &Operator, guest: &Guest) -> Option<Erasure> {
 }
 
 async fn until_erased(operator: &Operator, guest: &Guest) -> Erasure {
+    let mut erasure = None;
     eventually("the guest is erased", async || {
-        erasure_of(operator, guest).await.is_some()
+        erasure = erasure_of(operator, guest).await;
+        erasure.is_some()
     })
     .await;
-    erasure_of(operator, guest).await.expect("an erasure")
+    erasure.expect("an erasure")
 }
 
 /// What the barrier says, once the services have taken in whatever time it is.

@@ -60,28 +60,27 @@ async fn a_client_that_hurries_is_told_when_to_come_back(mesh: Mesh) {
         },
     )
     .await;
-    let mut limited = None;
-    for _ in 0..30 {
-        let answer = partner.ask_token(&[]).await;
-        if answer.status == 429 {
-            limited = Some(answer);
-            break;
-        }
-    }
-    let limited = limited.expect("thirty are too many");
+    let asked = join_all((0..30).map(|_| partner.ask_token(&[]))).await;
+    let limited = asked.into_iter().find(|answer| answer.status == 429);
+    let limited = limited.expect("thirty at once are too many");
     is_paced(&limited, "client");
     assert_eq!(limited.body["error"], "slow_down");
     assert_eq!(limited.headers["cache-control"], "no-store");
     // The other partner is none the slower.
     assert_eq!(mesh.other_partner().ask_token(&[]).await.status, 200);
 
+    // The next one after a refusal may be served: a second is soon over.
+    let mut limited = None;
     eventually("openings are counted too", async || {
-        let answer = partner.open_by_plate(BARRIER, &token, PLATE).await;
-        answer.told() == (429, "rate_limited")
+        let openings = (0..8).map(|_| partner.open_by_plate(BARRIER, &token, PLATE));
+        let mut answers = join_all(openings).await.into_iter();
+        limited = answers.find(|answer| answer.status == 429);
+        limited.is_some()
     })
     .await;
-    let answer = partner.open_by_plate(BARRIER, &token, PLATE).await;
-    is_paced(&answer, "client");
+    let limited = limited.expect("a refusal");
+    is_paced(&limited, "client");
+    assert_eq!(limited.body["code"], "rate_limited");
 }
 
 async fn guessing_locks_nobody_out(mesh: Mesh) {
@@ -163,15 +162,19 @@ async fn one_person_before_one_camera_closes_one_door(mesh: Mesh) {
     };
     set_limits(&mesh, limits).await;
     let stranger = || devmesh::estate::probe(mesh.estate.stranger);
+    // A miss is forgiven after twenty seconds, just then perhaps.
+    let mut blocked = None;
     eventually("that door asks to wait", async || {
         let answer = partner.open_by_face(DOOR, &token, &stranger()).await;
         assert!([403, 429].contains(&answer.status), "{answer:?}");
-        answer.status == 429
+        let known = mesh.estate.resident.probe();
+        let answer = partner.open_by_face(DOOR, &token, &known).await;
+        let is_blocked = answer.status == 429;
+        blocked = is_blocked.then_some(answer);
+        is_blocked
     })
     .await;
-    let blocked = partner
-        .open_by_face(DOOR, &token, &mesh.estate.resident.probe())
-        .await;
+    let blocked = blocked.expect("a refusal");
     is_paced(&blocked, "device-faces");
     assert_eq!(blocked.body["code"], "rate_limited");
     assert!(
@@ -195,14 +198,16 @@ async fn one_person_before_one_camera_closes_one_door(mesh: Mesh) {
             ])
             .await
     };
+    let mut blocked = None;
     eventually("that door asks to wait", async || {
-        ask(stranger(), DOOR).await.status == 429
+        ask(stranger(), DOOR).await;
+        let answer = ask(mesh.estate.resident.probe(), DOOR).await;
+        let is_blocked = answer.status == 429;
+        blocked = is_blocked.then_some(answer);
+        is_blocked
     })
     .await;
-    is_paced(
-        &ask(mesh.estate.resident.probe(), DOOR).await,
-        "device-faces",
-    );
+    is_paced(&blocked.expect("a refusal"), "device-faces");
     assert_eq!(ask(mesh.estate.resident.probe(), DOOR2).await.status, 200);
 }
 

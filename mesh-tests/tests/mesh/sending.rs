@@ -61,7 +61,7 @@ async fn a_command_goes_out_once_wherever_the_process_dies(database: Database) {
         assert_eq!(commands(&mesh).await - before, sent, "{point}");
 
         let mut decided = None;
-        eventually(point, async || {
+        within(GIVEN_UP, point, async || {
             let answer = press(&partner, &token, Some(point)).await;
             let is_decided = !answer.text("opening_id").is_empty();
             decided = is_decided.then_some(answer);

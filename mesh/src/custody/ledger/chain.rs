@@ -95,6 +95,25 @@ impl Chain {
         pseudonym: Uuid,
         at: Timestamp,
     ) -> Result<Entry, LedgerError> {
+        self.append_unless(id, pseudonym, at, |written, new| written.at == new.at)
+    }
+
+    pub(super) fn append_once(
+        &mut self,
+        id: Uuid,
+        pseudonym: Uuid,
+        at: Timestamp,
+    ) -> Result<Entry, LedgerError> {
+        self.append_unless(id, pseudonym, at, |_, _| true)
+    }
+
+    fn append_unless(
+        &mut self,
+        id: Uuid,
+        pseudonym: Uuid,
+        at: Timestamp,
+        is_same: impl Fn(&Entry, &Entry) -> bool,
+    ) -> Result<Entry, LedgerError> {
         if self.signer.jwk().kid != self.kid {
             return Err(LedgerError::OtherKey {
                 path: self.path.clone(),
@@ -112,9 +131,12 @@ impl Chain {
             // What a caller read back from its database has no more digits.
             at: from_micros(to_micros(at)),
         };
-        if let Some(same) = self.same(&entry) {
+        let written = self
+            .of(id)
+            .filter(|written| written.pseudonym == entry.pseudonym && is_same(written, &entry));
+        if let Some(written) = written.cloned() {
             self.copy_out(&mut file)?;
-            return Ok(same);
+            return Ok(written);
         }
         let text = line::write_entry(&entry, &self.last, &self.signer).map_err(|_| {
             LedgerError::Unsigned {
@@ -156,7 +178,7 @@ impl Chain {
         self.by_id.contains_key(&id)
     }
 
-    pub(super) fn of(&self, id: Uuid) -> Option<&Entry> {
+    fn of(&self, id: Uuid) -> Option<&Entry> {
         self.entries.get(*self.by_id.get(&id)?)
     }
 
@@ -170,11 +192,6 @@ impl Chain {
             known: at_least,
             known_by,
         })
-    }
-
-    fn same(&self, entry: &Entry) -> Option<Entry> {
-        let found = self.of(entry.id)?;
-        (found.pseudonym == entry.pseudonym && found.at == entry.at).then(|| found.clone())
     }
 
     fn broken(&self, line: u64, detail: &'static str) -> LedgerError {

@@ -113,6 +113,18 @@ impl Ledger {
             .await
     }
 
+    /// The same, whatever moment is named: the first one stands, of those that
+    /// conclude an erasure at once too.
+    pub async fn append_once(
+        &self,
+        id: Uuid,
+        pseudonym: Uuid,
+        at: Timestamp,
+    ) -> Result<Entry, LedgerError> {
+        self.with(move |chain| chain.append_once(id, pseudonym, at))
+            .await
+    }
+
     pub async fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
         self.entries_after(0).await
     }
@@ -139,16 +151,6 @@ impl Ledger {
         self.with(move |chain| {
             chain.refresh()?;
             Ok(chain.contains(id))
-        })
-        .await
-    }
-
-    /// When an erasure was written down: to append it again at that moment
-    /// writes nothing, and copies what has yet to be copied.
-    pub async fn written_at(&self, id: Uuid) -> Result<Option<Timestamp>, LedgerError> {
-        self.with(move |chain| {
-            chain.refresh()?;
-            Ok(chain.of(id).map(|entry| entry.at))
         })
         .await
     }

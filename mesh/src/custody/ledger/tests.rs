@@ -101,6 +101,25 @@ async fn the_same_erasure_is_written_once_and_a_later_one_again() {
 }
 
 #[tokio::test]
+async fn what_is_concluded_twice_at_once_is_written_once() {
+    let place = Place::new();
+    let (one, two) = (place.open().await, place.open().await);
+    let (one, two) = (one.expect("a ledger"), two.expect("a ledger"));
+    let conclude = async |ledger: &Ledger, pseudonym: u128, second: i64| {
+        let at = Timestamp::from_second(second).expect("a time");
+        let entry = ledger.append_once(Uuid::from_u128(1), Uuid::from_u128(pseudonym), at);
+        entry.await.expect("an entry")
+    };
+    let (first, again) = tokio::join!(
+        conclude(&one, 1_001, 1_700_000_000),
+        conclude(&two, 1_001, 1_800_000_000)
+    );
+    assert_eq!(first, again);
+    assert_eq!(place.lines().len(), 2, "the header and one entry");
+    assert_eq!(conclude(&one, 1_002, 1_700_000_000).await.number, 2);
+}
+
+#[tokio::test]
 async fn replicas_append_to_one_file() {
     let place = Place::new();
     let (one, two) = (place.open().await, place.open().await);
