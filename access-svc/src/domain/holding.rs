@@ -32,6 +32,16 @@ impl Held {
         self.to.is_none_or(|to| other.from < to) && other.to.is_none_or(|to| self.from < to)
     }
 
+    /// Whether all of the other is a part of it.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        let ends_later = match (self.to, other.to) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(to), Some(other)) => other <= to,
+        };
+        self.from <= other.from && ends_later
+    }
+
     /// Cut to what has passed by now; one that has yet to begin never does.
     pub(crate) fn ended(self, now: Timestamp) -> Self {
         let to = self.to.map_or(now, |to| to.min(now)).max(self.from);
@@ -106,6 +116,18 @@ mod tests {
         assert!(june.overlaps(since_may) && since_may.overlaps(june));
         assert!(!june.overlaps(since_july) && !since_july.overlaps(june));
         assert!(since_may.overlaps(since_july));
+    }
+
+    #[test]
+    fn a_span_contains_what_begins_no_earlier_and_ends_no_later() {
+        let span = |from, to: Option<&str>| Held::new(at(from), to.map(at)).expect("a span");
+        let june = span("2026-06-01T00:00:00Z", Some("2026-07-01T00:00:00Z"));
+        let since_may = span("2026-05-01T00:00:00Z", None);
+        let since_june = span("2026-06-01T00:00:00Z", None);
+        let until_july = span("2026-05-01T00:00:00Z", Some("2026-07-01T00:00:00Z"));
+        assert!(june.contains(june) && since_may.contains(june) && until_july.contains(june));
+        assert!(since_may.contains(since_june) && !since_june.contains(since_may));
+        assert!(!june.contains(since_june) && !june.contains(until_july));
     }
 
     #[test]

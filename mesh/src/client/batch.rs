@@ -4,6 +4,10 @@
 
 use std::{
     future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,7 +16,7 @@ use propdev_proto::mesh::Member;
 use tonic::{Code, Status};
 use tracing::{Instrument, Span};
 
-use super::not_sent;
+use super::{channel::as_not_sent, not_sent};
 use crate::{
     context::CallContext,
     gather::{Answer, Gatherer, Rejected},
@@ -55,6 +59,19 @@ struct Asked<Q> {
     deadline: Instant,
     context: Option<CallContext>,
     span: Span,
+    turn: Turn,
+}
+
+/// Whoever takes it decides whether a request leaves or has waited too long:
+/// one whose time passed in the queue surely never left.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether nobody has taken it before.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 type Told<R> = Answer<Result<R, Status>>;
@@ -83,7 +100,8 @@ impl<B: Batch> Batcher<B> {
     pub async fn ask(&self, mut request: B::Request) -> Result<B::Response, Status> {
         let budget = self.batch.budget();
         if budget.is_zero() {
-            return Err(Status::deadline_exceeded("no time is left for the call"));
+            let late = Status::deadline_exceeded("no time is left for the call");
+            return Err(as_not_sent(late));
         }
         let context = CallContext::current();
         let request_id = context.as_ref().map(|context| context.request_id.clone());
@@ -92,23 +110,32 @@ impl<B: Batch> Batcher<B> {
             traceparent: traceparent(),
             timeout_us: 0,
         });
+        let turn = Turn::default();
         let asked = Asked {
             request,
             deadline: Instant::now() + budget,
             context,
             span: Span::current(),
+            turn: turn.clone(),
         };
         match tokio::time::timeout(budget, self.gatherer.submit(asked)).await {
             Ok(Ok(result)) => result,
             Ok(Err(Rejected::Full)) => Err(not_sent("too many requests wait")),
             Ok(Err(Rejected::GivenUp)) => Err(broken_off()),
-            Err(_) => Err(Status::deadline_exceeded("no answer came in time")),
+            Err(_) => {
+                let late = Status::deadline_exceeded("no answer came in time");
+                Err(if turn.take() { as_not_sent(late) } else { late })
+            }
         }
     }
 }
 
 /// Ends when the peer has taken the requests.
-async fn send<B: Batch>(batch: B, group: Group<B>) {
+async fn send<B: Batch>(batch: B, mut group: Group<B>) {
+    group.retain(|(asked, _)| asked.turn.take());
+    if group.is_empty() {
+        return;
+    }
     let requests = group.iter().map(|(asked, _)| message::<B>(asked)).collect();
     match batch.together(requests).await {
         Ok(results) => {

@@ -148,7 +148,10 @@ impl MeshChannel {
 
 /// The status of a call that surely never reached its peer.
 pub fn not_sent(message: impl Into<String>) -> Status {
-    let mut status = Status::unavailable(message);
+    as_not_sent(Status::unavailable(message))
+}
+
+pub(super) fn as_not_sent(mut status: Status) -> Status {
     status
         .metadata_mut()
         .insert(NOT_SENT, MetadataValue::from_static("1"));

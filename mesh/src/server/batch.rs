@@ -75,15 +75,18 @@ where
         deadline: Instant::now() + budget,
         ..call
     };
-    let work = context.scope(as_its_own(&member.request_id, &member.traceparent, work));
-    match tokio::time::timeout(budget, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => {
+    // Told in the request's own span: the call's names none of its requests.
+    let netted = async move {
+        let ended = AssertUnwindSafe(work).catch_unwind().await;
+        ended.unwrap_or_else(|_| {
             tracing::error!("the handler panicked");
             Err(Status::internal("internal error"))
-        }
-        Err(_) => Err(Status::deadline_exceeded("the deadline has passed")),
-    }
+        })
+    };
+    let netted = context.scope(as_its_own(&member.request_id, &member.traceparent, netted));
+    tokio::time::timeout(budget, netted)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("the deadline has passed")))
 }
 
 #[cfg(test)]
@@ -184,6 +187,41 @@ mod tests {
         seen.sort();
         let wanted = [("one", true), ("the-call", false), ("two", false)];
         assert_eq!(seen, wanted.map(|(id, is_short)| (id.to_owned(), is_short)));
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("a lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_under_the_id_of_its_request() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _until_the_end = tracing::subscriber::set_default(subscriber);
+        let panicking: Work = async { panic!("as told") }.boxed();
+        let requests = vec![(member("the-culprit", 0), panicking)];
+        let answers = answers(&Extensions::new(), requests).await;
+        assert_eq!(answers.count().await, 1);
+        let log = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("text");
+        let told = log.lines().find(|line| line.contains("panicked"));
+        assert!(
+            told.is_some_and(|line| line.contains("the-culprit")),
+            "{log}"
+        );
     }
 
     #[tokio::test]

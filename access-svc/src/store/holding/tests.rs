@@ -164,6 +164,54 @@ async fn a_resident_holds_a_vehicle_once_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_an_older_release_let_somebody_hold_twice_can_be_cut() {
+    use entity::holding::{Column, Entity};
+    let place = place().await;
+    let resident = place.resident().await.id;
+    let today = from_micros(to_micros(now()));
+    let day = |days: i64| today + SignedDuration::from_hours(24 * days);
+    let nothing = ExternalIds::default();
+    let mut twins = vec![];
+    for (from, to) in [(day(-20), day(-10)), (day(-10), day(10))] {
+        let (vehicle, held) = (NewHolding::Vehicle(plate()), Held { from, to: Some(to) });
+        let twin = place.holds(resident, vehicle, held, &nothing).await;
+        twins.push(twin.expect("held"));
+    }
+    let (earlier, overlapping) = (twins[0].id, to_micros(day(5)));
+    place
+        .write(move |txn| {
+            async move {
+                Entity::update_many()
+                    .col_expr(Column::HeldTo, Expr::value(overlapping))
+                    .filter(Column::Id.eq(earlier))
+                    .exec(txn)
+                    .await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await;
+    let until = |to| SpanChange {
+        to: Some(Some(to)),
+        ..SpanChange::default()
+    };
+    let longer = place
+        .corrects(&twins[0], until(day(6)), IfMatch::default())
+        .await;
+    assert!(exists(&longer));
+    for to in [day(5), day(1), day(-10)] {
+        let cut = place
+            .corrects(&twins[0], until(to), IfMatch::default())
+            .await;
+        assert_eq!(cut.expect("cut").held.to, Some(to));
+    }
+    let again = place
+        .corrects(&twins[0], until(day(-9)), IfMatch::default())
+        .await;
+    assert!(exists(&again));
+}
+
+#[tokio::test]
 async fn only_the_holding_that_was_read_is_corrected() {
     let place = place().await;
     let resident = place.resident().await.id;

@@ -22,6 +22,8 @@ struct Call {
 #[derive(Clone, Default)]
 struct Peer {
     refusal: Option<Status>,
+    /// Calls leave, and it never says that it has taken them.
+    is_stuck: bool,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -51,8 +53,11 @@ impl Batch for Peer {
                 return Err(status);
             }
             let (results, told) = mpsc::unbounded();
-            let mut calls = peer.calls.lock().expect("a lock");
-            calls.push(Call { questions, results });
+            let call = Call { questions, results };
+            peer.calls.lock().expect("a lock").push(call);
+            if peer.is_stuck {
+                pending::<()>().await;
+            }
             Ok(told.boxed())
         }
         .boxed()
@@ -151,6 +156,29 @@ async fn what_was_never_sent_is_told_so_to_each() {
 }
 
 #[tokio::test]
+async fn what_waited_for_its_turn_until_it_was_too_late_was_never_sent() {
+    let peer = Peer {
+        is_stuck: true,
+        ..Peer::default()
+    };
+    let batcher = Batcher::start(peer.clone());
+    let mut taken = Vec::new();
+    for call in 0..CALLS {
+        taken.push(tokio::spawn(ask(batcher.clone(), 0)));
+        until(|| peer.is_called(call + 1)).await;
+    }
+    let context = CallContext::new(Duration::from_millis(50), "late".into());
+    let late = context.scope(ask(batcher.clone(), 1)).await;
+    let late = late.expect_err("too late");
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    assert!(never_sent(&late));
+    assert!(peer.is_called(CALLS));
+    for one in taken {
+        one.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_knows_no_batches_is_asked_one_by_one() {
     for code in [Code::Unimplemented, Code::PermissionDenied] {
         let batcher = Batcher::start(Peer::refusing(Status::new(code, "no such call")));
@@ -194,6 +222,7 @@ async fn each_waits_for_as_long_as_it_has() {
     until(|| peer.is_called(1)).await;
     let hurried = within(50, "hurried").await.expect_err("too late");
     assert_eq!(hurried.code(), Code::DeadlineExceeded);
+    assert!(!never_sent(&hurried), "the peer has it");
     let left = within(0, "late").await.expect_err("too late");
     assert_eq!(left.code(), Code::DeadlineExceeded);
     let calls = peer.calls.lock().expect("a lock");
