@@ -9,7 +9,7 @@ use std::{
     io,
     net::{Ipv4Addr, TcpListener},
     process,
-    sync::atomic::{AtomicU16, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Below what Linux (from 32768), macOS and the BSDs (from 49152) give to
@@ -18,7 +18,7 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// Ports that this process has asked for.
-static ASKED: AtomicU16 = AtomicU16::new(0);
+static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// A listener on a free port of 127.0.0.1. A process is not given a port again
 /// before it was given all the others, so a dropped listener's port stays free
@@ -29,8 +29,8 @@ static ASKED: AtomicU16 = AtomicU16::new(0);
 /// the system says of binding.
 pub fn bind() -> io::Result<TcpListener> {
     for _ in 0..COUNT {
-        let asked = ASKED.fetch_add(1, Ordering::Relaxed) % COUNT;
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + (start() + asked) % COUNT)) {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port(asked))) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             bound => return bound,
         }
@@ -38,11 +38,12 @@ pub fn bind() -> io::Result<TcpListener> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// Where this process begins, so that two at a time seldom meet.
-fn start() -> u16 {
+/// Each process begins elsewhere, so that two at a time seldom meet.
+fn port(asked: u32) -> u16 {
     const STRIDE: u32 = 641;
-    let at = process::id().wrapping_mul(STRIDE) % u32::from(COUNT);
-    u16::try_from(at).unwrap_or(0)
+    let begin = process::id().wrapping_mul(STRIDE);
+    let at = begin.wrapping_add(asked) % u32::from(COUNT);
+    FIRST + u16::try_from(at).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -115,15 +115,17 @@ impl Key {
     /// HMAC-SHA-256 over the parts, each preceded by its length so that no two
     /// lists of parts share an encoding.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.expose());
-        let mut context = hmac::Context::with_key(&key);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut out = [0; 32];
-        out.copy_from_slice(context.sign().as_ref());
-        out
+        leaving_no_schedule(|| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, self.expose());
+            let mut context = hmac::Context::with_key(&key);
+            for part in parts {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part);
+            }
+            let mut out = [0; 32];
+            out.copy_from_slice(context.sign().as_ref());
+            out
+        })
     }
 
     fn cipher(&self) -> Result<LessSafeKey, CryptoError> {
@@ -134,7 +136,8 @@ impl Key {
 }
 
 /// Runs the work and overwrites the stack that it used: a cipher's schedule
-/// begins with the key itself, and ring leaves it where it was.
+/// begins with the key itself, an HMAC's states are as good as one, and ring
+/// leaves them where they were.
 #[inline(never)]
 fn leaving_no_schedule<T>(work: impl FnOnce() -> T) -> T {
     let result = apart(work);

@@ -108,7 +108,7 @@ impl<B: Batch> Batcher<B> {
         *B::member(&mut request) = Some(Member {
             request_id: request_id.unwrap_or_default(),
             traceparent: traceparent(),
-            timeout_us: 0,
+            sooner_us: 0,
         });
         let turn = Turn::default();
         let asked = Asked {
@@ -136,7 +136,9 @@ async fn send<B: Batch>(batch: B, mut group: Group<B>) {
     if group.is_empty() {
         return;
     }
-    let requests = group.iter().map(|(asked, _)| message::<B>(asked)).collect();
+    let end = Instant::now() + batch.budget();
+    let requests = group.iter().map(|(asked, _)| message::<B>(asked, end));
+    let requests = requests.collect();
     match batch.together(requests).await {
         Ok(results) => {
             let answers = group.into_iter().map(|(_, answer)| Some(answer)).collect();
@@ -155,11 +157,12 @@ async fn send<B: Batch>(batch: B, mut group: Group<B>) {
     }
 }
 
-fn message<B: Batch>(asked: &Asked<B::Request>) -> B::Request {
+/// For a call that ends then.
+fn message<B: Batch>(asked: &Asked<B::Request>, end: Instant) -> B::Request {
     let mut request = asked.request.clone();
-    let left = asked.deadline.saturating_duration_since(Instant::now());
+    let sooner = end.saturating_duration_since(asked.deadline);
     if let Some(member) = B::member(&mut request) {
-        member.timeout_us = u64::try_from(left.as_micros()).map_or(u64::MAX, |us| us.max(1));
+        member.sooner_us = u64::try_from(sooner.as_micros()).unwrap_or(u64::MAX);
     }
     request
 }

@@ -13,10 +13,10 @@ use futures::{
 };
 use propdev_proto::mesh::Member;
 use tokio::task::JoinSet;
-use tonic::{Extensions, Status};
+use tonic::{Code, Extensions, Status};
 use tracing::Instrument;
 
-use super::places::Place;
+use super::{places::Place, timing::Timing};
 use crate::{context::CallContext, trace::as_its_own};
 
 /// Results in one message.
@@ -35,15 +35,25 @@ where
     F: Future<Output = Result<R, Status>> + Send + 'static,
 {
     let (call, place) = (CallContext::current(), extensions.get::<Place>());
+    let timing = extensions.get::<Timing>();
+    if let Some(timing) = timing {
+        timing.is_by_request();
+    }
     let mut tasks = JoinSet::new();
     for (index, (member, work)) in (0_u32..).zip(requests) {
         let place = place.map(Place::of_request).transpose();
         let work = as_member(call.clone(), member.unwrap_or_default(), work);
+        let timing = timing.cloned();
         let task = async move {
+            let started = Instant::now();
             let result = match place {
                 Ok(_place) => work.await,
                 Err(status) => Err(status),
             };
+            if let Some(timing) = timing {
+                let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
+                timing.record(code, started.elapsed());
+            }
             (index, result)
         };
         tasks.spawn(task.in_current_span());
@@ -67,9 +77,10 @@ where
     let Some(call) = call else {
         return work.await;
     };
-    let mut budget = call.remaining();
-    if member.timeout_us > 0 {
-        budget = budget.min(Duration::from_micros(member.timeout_us));
+    let sooner = Duration::from_micros(member.sooner_us);
+    let budget = call.remaining().saturating_sub(sooner);
+    if budget.is_zero() {
+        return Err(too_late());
     }
     let context = CallContext {
         deadline: Instant::now() + budget,
@@ -86,7 +97,11 @@ where
     let netted = context.scope(as_its_own(&member.request_id, &member.traceparent, netted));
     tokio::time::timeout(budget, netted)
         .await
-        .unwrap_or_else(|_| Err(Status::deadline_exceeded("the deadline has passed")))
+        .unwrap_or_else(|_| Err(too_late()))
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline has passed")
 }
 
 #[cfg(test)]
@@ -95,7 +110,6 @@ mod tests {
 
     use futures::{future::BoxFuture, stream::iter};
     use tokio::sync::Notify;
-    use tonic::Code;
 
     use super::*;
     use crate::server::places::Places;
@@ -104,10 +118,10 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn member(request_id: &str, timeout_us: u64) -> Option<Member> {
+    fn member(request_id: &str, sooner: Duration) -> Option<Member> {
         Some(Member {
             request_id: request_id.into(),
-            timeout_us,
+            sooner_us: u64::try_from(sooner.as_micros()).expect("a number"),
             ..Member::default()
         })
     }
@@ -136,7 +150,7 @@ mod tests {
             (None, slow.boxed()),
             (None, panicking),
             (None, async { Ok(2) }.boxed()),
-            (member("late", 1), pending().boxed()),
+            (member("late", MINUTE), async { panic!("begun") }.boxed()),
         ];
         let mut answers = answers(&Extensions::new(), requests).await;
         let mut first = Vec::new();
@@ -175,11 +189,10 @@ mod tests {
             }
             .boxed()
         };
-        let half = u64::try_from((MINUTE / 2).as_micros()).expect("a number");
         let requests = vec![
-            (member("one", half), work()),
-            (member("two", u64::MAX), work()),
-            (member("", 0), work()),
+            (member("one", MINUTE / 2), work()),
+            (member("two", Duration::ZERO), work()),
+            (member("", Duration::ZERO), work()),
         ];
         let answers = answers(&Extensions::new(), requests).await;
         assert_eq!(answers.count().await, 3);
@@ -213,7 +226,7 @@ mod tests {
             .finish();
         let _until_the_end = tracing::subscriber::set_default(subscriber);
         let panicking: Work = async { panic!("as told") }.boxed();
-        let requests = vec![(member("the-culprit", 0), panicking)];
+        let requests = vec![(member("the-culprit", Duration::ZERO), panicking)];
         let answers = answers(&Extensions::new(), requests).await;
         assert_eq!(answers.count().await, 1);
         let log = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("text");

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{Peer, places::Places};
+use super::{Peer, places::Places, timing::Timing};
 use crate::{
     Caller, SpiffeId,
     context::{CallContext, REQUEST_ID, acceptable_request_id, new_request_id},
@@ -131,6 +131,8 @@ where
                 Err(status) => return Ok(status.into_http()),
             };
             request.extensions_mut().insert(place.clone());
+            let timing = Timing::new(&path, &shared.duration);
+            request.extensions_mut().insert(timing.clone());
             let budget = shared.budget(&path, &request);
             let context = CallContext::new(budget, request_id).made_by(caller);
             let work = AssertUnwindSafe(context.scope(inner.call(request))).catch_unwind();
@@ -142,7 +144,7 @@ where
                 }
                 Err(_) => Status::deadline_exceeded("the deadline has passed").into_http(),
             };
-            shared.record(&path, &response, started.elapsed());
+            record(&timing, &response, started.elapsed());
             Ok(response)
         }
         .instrument(span)
@@ -188,19 +190,13 @@ impl Shared {
             .and_then(|value| parse_grpc_timeout(value.to_str().ok()?))
             .map_or(most, |asked| asked.min(most))
     }
+}
 
-    fn record(&self, path: &str, response: &Response<Body>, elapsed: Duration) {
-        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-        tracing::Span::current().record("rpc.grpc.status_code", code as i32);
-        self.duration.record(
-            elapsed.as_secs_f64(),
-            &[
-                KeyValue::new("rpc.method", path.to_owned()),
-                KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)),
-            ],
-        );
-        tracing::debug!(code = ?code, elapsed_us = elapsed.as_micros() as u64, "served");
-    }
+fn record(timing: &Timing, response: &Response<Body>, elapsed: Duration) {
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+    tracing::Span::current().record("rpc.grpc.status_code", code as i32);
+    timing.record_call(code, elapsed);
+    tracing::debug!(code = ?code, elapsed_us = elapsed.as_micros() as u64, "served");
 }
 
 fn request_id(request: &Request<Body>) -> String {

@@ -6,6 +6,7 @@ mod batch;
 mod call;
 mod handshakes;
 mod places;
+mod timing;
 
 use std::{sync::Arc, time::Duration};
 

@@ -229,12 +229,30 @@ async fn each_waits_for_as_long_as_it_has() {
     let questions = calls.iter().flat_map(|call| &call.questions);
     let told: Vec<_> = questions
         .filter_map(|question| question.member.as_ref())
-        .map(|member| (member.request_id.as_str(), member.timeout_us))
+        .map(|member| member.request_id.as_str())
         .collect();
-    let [("patient", long), ("hurried", short)] = told[..] else {
-        panic!("{told:?}");
-    };
-    assert!((1..=50_000).contains(&short), "{short}");
-    assert!((50_000..=60_000_000).contains(&long), "{long}");
+    assert_eq!(told, ["patient", "hurried"]);
     patient.abort();
+}
+
+#[test]
+fn a_request_says_how_much_sooner_than_the_call_it_ends() {
+    let (now, minute) = (Instant::now(), Duration::from_secs(60));
+    let sooner_than = |end: Instant| {
+        let asked = Asked {
+            request: Question {
+                number: 0,
+                member: Some(Member::default()),
+            },
+            deadline: now + minute,
+            context: None,
+            span: Span::none(),
+            turn: Turn::default(),
+        };
+        let member = message::<Peer>(&asked, end).member.expect("what it keeps");
+        member.sooner_us
+    };
+    assert_eq!(sooner_than(now + minute), 0);
+    assert_eq!(sooner_than(now + 2 * minute), 60_000_000);
+    assert_eq!(sooner_than(now), 0);
 }
