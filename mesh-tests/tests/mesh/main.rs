@@ -29,6 +29,7 @@ mod limits;
 mod matrix;
 mod near_miss;
 mod outages;
+mod partners;
 mod passage;
 mod payments;
 mod personal_data;
