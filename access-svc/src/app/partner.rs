@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::App;
 use crate::{
-    domain::partner::{Credentials, Partner},
+    domain::partner::{Credentials, Partner, PartnerChange},
     error::{Error, Noun},
     store::Page,
 };
@@ -35,6 +35,26 @@ impl App {
             )
             .await?;
         Ok(partner)
+    }
+
+    /// Only the state of that version, where it is not 0.
+    pub(crate) async fn update_partner(
+        &self,
+        id: Uuid,
+        version: i64,
+        change: PartnerChange,
+    ) -> Result<Partner, Error> {
+        for (field, credentials) in [("intercom", &change.intercom), ("barrier", &change.barrier)] {
+            if let Some(credentials) = credentials {
+                credentials.check(field)?;
+            }
+        }
+        let telling = Entry {
+            partner: Some(id),
+            ..self.act("partner_updated")
+        };
+        let store = &self.parts.store;
+        store.update_partner(id, version, change, telling).await
     }
 
     pub(crate) async fn list_partners(&self, page: Page) -> Result<Vec<Partner>, Error> {

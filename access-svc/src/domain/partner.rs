@@ -30,7 +30,38 @@ pub(crate) struct Credentials {
     pub(crate) client_secret: Zeroizing<String>,
 }
 
+/// What is to change of a partner; none leaves as it is.
+#[derive(Default)]
+pub(crate) struct PartnerChange {
+    pub(crate) name: Option<String>,
+    pub(crate) token_url: Option<String>,
+    pub(crate) api_base: Option<String>,
+    pub(crate) door_path: Option<String>,
+    pub(crate) barrier_path: Option<String>,
+    pub(crate) minimal: Option<bool>,
+    pub(crate) ca_pem: Option<String>,
+    pub(crate) intercom: Option<Credentials>,
+    pub(crate) barrier: Option<Credentials>,
+}
+
 impl Partner {
+    /// As it is from the next command on; our clients there are looked at for themselves.
+    pub(crate) fn changed(self, change: &PartnerChange) -> Result<Self, Error> {
+        let text = |old: String, new: &Option<String>| new.clone().unwrap_or(old);
+        Self {
+            id: self.id,
+            name: text(self.name, &change.name),
+            token_url: text(self.token_url, &change.token_url),
+            api_base: text(self.api_base, &change.api_base),
+            door_path: text(self.door_path, &change.door_path),
+            barrier_path: text(self.barrier_path, &change.barrier_path),
+            minimal: change.minimal.unwrap_or(self.minimal),
+            ca_pem: text(self.ca_pem, &change.ca_pem),
+            settings_version: self.settings_version + 1,
+        }
+        .complete()
+    }
+
     /// Fills in the paths left out and checks the rest.
     pub(crate) fn complete(mut self) -> Result<Self, Error> {
         check_name("name", &self.name, 100)?;
@@ -107,6 +138,25 @@ mod tests {
         let partner = partner().complete().expect("a partner");
         assert_eq!(partner.door_path, DOOR_PATH);
         assert_eq!(partner.barrier_path, "/b/{device_id}");
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_change_stays() {
+        let change = PartnerChange {
+            api_base: Some("https://gate-2.example".into()),
+            barrier_path: Some(String::new()),
+            ..PartnerChange::default()
+        };
+        let changed = partner().changed(&change).expect("a partner");
+        assert_eq!(changed.api_base, "https://gate-2.example");
+        assert_eq!(changed.barrier_path, BARRIER_PATH);
+        assert_eq!(changed.token_url, partner().token_url);
+        assert_eq!(changed.settings_version, 2);
+        let wrong = PartnerChange {
+            token_url: Some("http://auth.example".into()),
+            ..PartnerChange::default()
+        };
+        assert!(partner().changed(&wrong).is_err());
     }
 
     #[test]

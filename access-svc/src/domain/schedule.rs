@@ -131,6 +131,57 @@ mod tests {
         assert!(is_open(&windows, at("2026-12-07T08:30:00Z"), &berlin));
     }
 
+    /// On 2026-03-29 Berlin's clocks go from 02:00 to 03:00, on 2026-10-25 from 03:00 back to
+    /// 02:00, both at 01:00 UTC.
+    #[test]
+    fn an_hour_that_is_left_out_or_comes_twice_is_as_the_wall_clock_has_it() {
+        let berlin = zone("Europe/Berlin");
+        let window = |weekday, from, to| Window {
+            weekdays: vec![weekday],
+            from,
+            to,
+        };
+        let open = |window: &Window, text| is_open(std::slice::from_ref(window), at(text), &berlin);
+        // Sunday 02:15 to 02:45: never, or twice.
+        let within = window(7, 2 * 60 + 15, 2 * 60 + 45);
+        for never in [
+            "2026-03-29T00:59:59Z",
+            "2026-03-29T01:00:00Z",
+            "2026-03-29T01:30:00Z",
+        ] {
+            assert!(!open(&within, never), "{never}");
+        }
+        for (time, expected) in [
+            ("2026-10-25T00:14:59Z", false),
+            ("2026-10-25T00:15:00Z", true),
+            ("2026-10-25T00:45:00Z", false),
+            ("2026-10-25T01:15:00Z", true),
+            ("2026-10-25T01:45:00Z", false),
+        ] {
+            assert_eq!(open(&within, time), expected, "{time}");
+        }
+        // Sunday 01:30 to 03:30: an hour that day.
+        let around = window(7, 90, 3 * 60 + 30);
+        for (time, expected) in [
+            ("2026-03-29T00:29:59Z", false),
+            ("2026-03-29T00:30:00Z", true),
+            ("2026-03-29T01:29:59Z", true),
+            ("2026-03-29T01:30:00Z", false),
+        ] {
+            assert_eq!(open(&around, time), expected, "{time}");
+        }
+        // Saturday 22:00 to Sunday 06:00, whatever the night's length.
+        let night = window(6, 22 * 60, 6 * 60);
+        for (time, expected) in [
+            ("2026-03-29T03:59:59Z", true),
+            ("2026-03-29T04:00:00Z", false),
+            ("2026-10-25T04:59:59Z", true),
+            ("2026-10-25T05:00:00Z", false),
+        ] {
+            assert_eq!(open(&night, time), expected, "{time}");
+        }
+    }
+
     #[test]
     fn windows_that_are_none_are_refused() {
         for (weekdays, from, to) in [

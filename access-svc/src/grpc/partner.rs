@@ -2,7 +2,7 @@ use propdev_proto::access::{
     CreatePartnerRequest, CreatePartnerResponse, GetEgressSettingsRequest,
     GetEgressSettingsResponse, ListPartnersRequest, ListPartnersResponse,
     Partner as PartnerMessage, PartnerClientCredentials, ProbePartnerRequest, ProbePartnerResponse,
-    partner_service_server::PartnerService,
+    UpdatePartnerRequest, UpdatePartnerResponse, partner_service_server::PartnerService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use super::{
     Api,
     convert::{fault, id, next_page, page},
+    mask::Mask,
 };
-use crate::domain::partner::{Credentials, Partner};
+use crate::domain::partner::{Credentials, Partner, PartnerChange};
 
 #[tonic::async_trait]
 impl PartnerService for Api {
@@ -59,6 +60,49 @@ impl PartnerService for Api {
         Ok(Response::new(ListPartnersResponse {
             partners: partners.into_iter().map(message).collect(),
             next_page_token,
+        }))
+    }
+
+    async fn update_partner(
+        &self,
+        request: Request<UpdatePartnerRequest>,
+    ) -> Result<Response<UpdatePartnerResponse>, Status> {
+        let request = request.into_inner();
+        let new = request
+            .partner
+            .ok_or_else(|| fault("partner", "is required"))?;
+        let mask = Mask::of(
+            request.update_mask,
+            &[
+                ("name", !new.name.is_empty()),
+                ("token_url", !new.token_url.is_empty()),
+                ("api_base", !new.api_base.is_empty()),
+                ("door_path", !new.door_path.is_empty()),
+                ("barrier_path", !new.barrier_path.is_empty()),
+                ("minimal", new.minimal),
+                ("ca_pem", !new.ca_pem.is_empty()),
+                ("intercom", request.intercom.is_some()),
+                ("barrier", request.barrier.is_some()),
+            ],
+        )?;
+        let change = PartnerChange {
+            name: mask.take("name", new.name),
+            token_url: mask.take("token_url", new.token_url),
+            api_base: mask.take("api_base", new.api_base),
+            door_path: mask.take("door_path", new.door_path),
+            barrier_path: mask.take("barrier_path", new.barrier_path),
+            minimal: mask.take("minimal", new.minimal),
+            ca_pem: mask.take("ca_pem", new.ca_pem),
+            intercom: mask.take("intercom", credentials(request.intercom)),
+            barrier: mask.take("barrier", credentials(request.barrier)),
+        };
+        let id = id("partner_id", &new.partner_id)?;
+        let partner = self
+            .app
+            .update_partner(id, new.settings_version, change)
+            .await?;
+        Ok(Response::new(UpdatePartnerResponse {
+            partner: Some(message(partner)),
         }))
     }
 

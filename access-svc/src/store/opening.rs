@@ -22,6 +22,8 @@ use crate::{
     error::Error,
 };
 
+/// Commands under way that are looked at together: more than run at once.
+const MOST_PENDING: u64 = 4_096;
 /// Lost commands given up in one transaction.
 const GIVEN_UP_TOGETHER: u64 = 200;
 
@@ -127,17 +129,31 @@ impl Store {
         rows.into_iter().map(Opening::try_from).collect()
     }
 
-    /// Commands that expired without an outcome, after a crash: nobody knows
-    /// what became of them, and they are never sent again.
-    pub(crate) async fn give_up_pending(
-        &self,
-        expired_before: Timestamp,
-        now: Timestamp,
-    ) -> Result<u64, Error> {
+    /// Openings whose command has no outcome, the oldest first.
+    pub(crate) async fn pending_commands(&self) -> Result<Vec<Uuid>, Error> {
         use entity::opening::{Column, Entity};
-        let rows = Entity::find()
+        let ids = Entity::find()
+            .select_only()
+            .column(Column::Id)
             .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
-            .filter(Column::ExpiresAt.lt(to_micros(expired_before)))
+            .order_by_asc(Column::Id)
+            .limit(MOST_PENDING)
+            .into_tuple::<Uuid>()
+            .all(&self.db.read)
+            .await?;
+        Ok(ids)
+    }
+
+    /// Those of these commands that have no outcome, after a crash: nobody knows
+    /// what became of them, and they are never sent again.
+    pub(crate) async fn give_up(&self, lost: Vec<Uuid>, now: Timestamp) -> Result<u64, Error> {
+        use entity::opening::{Column, Entity};
+        if lost.is_empty() {
+            return Ok(0);
+        }
+        let rows = Entity::find()
+            .filter(Column::Id.is_in(lost))
+            .filter(Column::CommandStatus.eq(CommandStatus::Pending.code()))
             // One order everywhere, or two replicas lock each other out.
             .order_by_asc(Column::Id)
             .limit(GIVEN_UP_TOGETHER)

@@ -1,13 +1,17 @@
 use audit_log::Entry;
 use futures::FutureExt;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockType},
+};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Page, Store, context, entity, log};
 use crate::{
-    domain::partner::{Credentials, Partner},
-    error::Error,
+    domain::partner::{Credentials, Partner, PartnerChange},
+    error::{Error, Noun},
 };
 
 const INTERCOM: &str = "partner intercom secret";
@@ -70,6 +74,68 @@ impl Store {
                         .await?;
                     log::insert(txn, vec![telling]).await?;
                     Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Only the state of that version, where it is not 0.
+    pub(crate) async fn update_partner(
+        &self,
+        id: Uuid,
+        version: i64,
+        change: PartnerChange,
+        telling: Entry,
+    ) -> Result<Partner, Error> {
+        let store = self.clone();
+        let telling = self.new_entry(telling, None)?;
+        self.db
+            .writer
+            .write(move |txn| {
+                async move {
+                    use entity::partner::{Column, Entity};
+                    let row = Entity::find_by_id(id)
+                        .lock(LockType::NoKeyUpdate)
+                        .one(txn)
+                        .await?
+                        .ok_or(Error::NotFound(Noun::Partner))?;
+                    if version != 0 && version != row.settings_version {
+                        return Err(Error::EtagMismatch);
+                    }
+                    let key = store.unwrap(row.epoch, &row.wrapped_key, id)?;
+                    let partner = Partner::from(row).changed(&change)?;
+                    let value = |text: &str| Expr::value(text.to_owned());
+                    let mut update = Entity::update_many()
+                        .col_expr(Column::Name, value(&partner.name))
+                        .col_expr(Column::TokenUrl, value(&partner.token_url))
+                        .col_expr(Column::ApiBase, value(&partner.api_base))
+                        .col_expr(Column::DoorPath, value(&partner.door_path))
+                        .col_expr(Column::BarrierPath, value(&partner.barrier_path))
+                        .col_expr(Column::Minimal, Expr::value(partner.minimal))
+                        .col_expr(Column::CaPem, value(&partner.ca_pem))
+                        .col_expr(
+                            Column::SettingsVersion,
+                            Expr::value(partner.settings_version),
+                        )
+                        .filter(Column::Id.eq(id));
+                    if let Some(new) = &change.intercom {
+                        let secret = new.client_secret.as_bytes();
+                        let sealed = key.seal(secret, &context(INTERCOM, id))?;
+                        update = update
+                            .col_expr(Column::IntercomClientId, value(&new.client_id))
+                            .col_expr(Column::IntercomSecret, Expr::value(sealed));
+                    }
+                    if let Some(new) = &change.barrier {
+                        let secret = new.client_secret.as_bytes();
+                        let sealed = key.seal(secret, &context(BARRIER, id))?;
+                        update = update
+                            .col_expr(Column::BarrierClientId, value(&new.client_id))
+                            .col_expr(Column::BarrierSecret, Expr::value(sealed));
+                    }
+                    update.exec(txn).await?;
+                    log::insert(txn, vec![telling]).await?;
+                    Ok(partner)
                 }
                 .boxed()
             })

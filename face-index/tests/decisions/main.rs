@@ -199,7 +199,7 @@ async fn no_search_misses(mut source: Source, dimension: usize) {
         let (best, second) = (original.best.expect("one"), original.second.expect("two"));
         let apart = best.similarity - second.similarity;
         let at_threshold = (best.similarity - FLOOR).abs() <= 0.002;
-        let at_margin = best.similarity >= FLOOR && (apart - MARGIN).abs() <= 0.004;
+        let at_margin = best.similarity >= FLOOR && (apart - MARGIN).abs() <= 0.002;
         if at_threshold || at_margin {
             continue;
         }

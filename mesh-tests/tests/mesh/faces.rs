@@ -70,9 +70,8 @@ async fn faceless(mesh: &Mesh) -> String {
     created.resident.expect("a resident").resident_id
 }
 
-async fn enrol(mesh: &Mesh, resident_id: &str, vector: &[f32]) -> Result<(), Status> {
-    let operator = Operator::connect(&mesh.layout, "privacy").expect("an operator");
-    let request = EnrolFaceRequest {
+fn enrolment(resident_id: &str, vector: &[f32]) -> EnrolFaceRequest {
+    EnrolFaceRequest {
         resident_id: resident_id.into(),
         face: message(vector),
         consent_reference: "signed form 2".into(),
@@ -81,8 +80,16 @@ async fn enrol(mesh: &Mesh, resident_id: &str, vector: &[f32]) -> Result<(), Sta
             nanos: 0,
         }),
         template_id: String::new(),
-    };
+    }
+}
+
+async fn ask_to_enrol(mesh: &Mesh, request: EnrolFaceRequest) -> Result<(), Status> {
+    let operator = Operator::connect(&mesh.layout, "privacy").expect("an operator");
     operator.residents().enrol_face(request).await.map(|_| ())
+}
+
+async fn enrol(mesh: &Mesh, resident_id: &str, vector: &[f32]) -> Result<(), Status> {
+    ask_to_enrol(mesh, enrolment(resident_id, vector)).await
 }
 
 /// What biometric-svc says of a face, which it says to other services alone.
@@ -234,6 +241,25 @@ async fn the_gate_says_which_template_it_refuses(mesh: Mesh) {
         refusal(&mesh, known, &stranger).await,
         (Code::FailedPrecondition, "TEMPLATE_DISAGREES".to_owned())
     );
+    assert_eq!(outcome(&mesh, &stranger).await, Outcome::Nobody);
+
+    // Nobody is enrolled without a consent and its date.
+    let good = enrolment(&other, &stranger);
+    let without_reference = EnrolFaceRequest {
+        consent_reference: String::new(),
+        ..good.clone()
+    };
+    let without_date = EnrolFaceRequest {
+        consented_at: None,
+        ..good
+    };
+    for request in [without_reference, without_date] {
+        let refused = ask_to_enrol(&mesh, request).await.expect_err("refused");
+        let reason = mesh::error::reason(&refused).map(|(reason, _)| reason);
+        let reason = reason.unwrap_or_default();
+        let expected = (Code::InvalidArgument, "INVALID_FIELD");
+        assert_eq!((refused.code(), reason.as_str()), expected);
+    }
     assert_eq!(outcome(&mesh, &stranger).await, Outcome::Nobody);
 
     // The resident's own comes as close as it likes, and another's less so.

@@ -29,6 +29,7 @@ mod limits;
 mod matrix;
 mod near_miss;
 mod outages;
+mod partners;
 mod passage;
 mod payments;
 mod personal_data;
@@ -59,12 +60,16 @@ use std::{process::Output, time::Duration};
 use devmesh::{layout::Layout, processes::built_binaries};
 use sea_orm::{Database as Connection, DatabaseConnection};
 
-/// A service's own database, to look into and to disturb.
-async fn database(layout: &Layout, service: &str) -> DatabaseConnection {
+fn database_url(layout: &Layout, service: &str) -> String {
     let file = layout.config_file(service);
     let text = std::fs::read_to_string(file).expect("a configuration");
     let section = text.split("[database]").nth(1).expect("its section");
-    let url = section.split('"').nth(1).expect("a URL");
+    section.split('"').nth(1).expect("a URL").to_owned()
+}
+
+/// A service's own database, to look into and to disturb.
+async fn database(layout: &Layout, service: &str) -> DatabaseConnection {
+    let url = database_url(layout, service);
     Connection::connect(url).await.expect("the database")
 }
 

@@ -2,12 +2,15 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use devmesh::estate::{DOOR, DOOR2, Person};
+use jiff::{SignedDuration, tz::TimeZone};
+use mesh::{Clock, SystemClock};
 use mesh_tests::{Mesh, Partner, on_both_databases};
 use propdev_proto::access::{
-    AddMemberRequest, CreateDeviceGroupRequest, CreateGrantRequest, DeviceGroup, DeviceKind,
-    DeviceName, ExternalId, GetGrantRequest, Grant, ListGrantsRequest, ListOpeningsRequest,
-    RemoveMemberRequest, RevokeGrantRequest, SetSubscriptionRequest, Subscription,
-    UpdateGrantRequest, WeeklyWindow, device_group_service_client::DeviceGroupServiceClient,
+    AddMemberRequest, CreateDeviceGroupRequest, CreateGrantRequest, Device, DeviceGroup,
+    DeviceKind, DeviceName, ExternalId, GetGrantRequest, Grant, ListGrantsRequest,
+    ListOpeningsRequest, RemoveMemberRequest, RevokeGrantRequest, SetSubscriptionRequest,
+    Subscription, UpdateDeviceRequest, UpdateGrantRequest, WeeklyWindow,
+    device_group_service_client::DeviceGroupServiceClient,
     grant_service_client::GrantServiceClient,
 };
 use prost_types::FieldMask;
@@ -20,7 +23,12 @@ on_both_databases!(
     a_households_right_on_a_group_opens_for_its_members,
     who_is_of_two_households_is_paid_for_by_the_better,
     a_grant_is_found_changed_and_revoked_as_it_was_read,
+    a_right_holds_by_the_devices_own_clock,
 );
+
+/// Twenty-five hours apart: never on one day.
+const EAST: &str = "Pacific/Kiritimati";
+const WEST: &str = "Pacific/Pago_Pago";
 
 /// The resident system of the developer.
 async fn registry(mesh: &Mesh) -> Channel {
@@ -298,4 +306,58 @@ async fn a_grant_is_found_changed_and_revoked_as_it_was_read(mesh: Mesh) {
     // With it went its name.
     let request = CreateGrantRequest { grant: Some(grant) };
     client.create_grant(request).await.expect("free again");
+}
+
+async fn put_into(mesh: &Mesh, zone: &str) {
+    let name = device(mesh, DOOR);
+    let request = UpdateDeviceRequest {
+        device: Some(Device {
+            partner_id: name.partner_id,
+            device_id: name.device_id,
+            time_zone: zone.into(),
+            ..Device::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: vec!["time_zone".to_owned()],
+        }),
+    };
+    let updated = operator(mesh).devices().update_device(request).await;
+    updated.expect("updated");
+}
+
+async fn a_right_holds_by_the_devices_own_clock(mesh: Mesh) {
+    let (partner, leaver) = (mesh.partner(), &mesh.estate.leaver);
+    let token = partner.token().await;
+    strip(&mesh, leaver).await;
+    let (east, now) = (TimeZone::get(EAST).expect("a zone"), SystemClock.now());
+    // The day may end meanwhile.
+    let weekday = |at| {
+        let day = east.to_datetime(at).weekday();
+        u32::from(day.to_monday_one_offset().unsigned_abs())
+    };
+    let mut weekdays = vec![weekday(now), weekday(now + SignedDuration::from_hours(1))];
+    weekdays.dedup();
+    let name = device(&mesh, DOOR);
+    let grant = Grant {
+        resident_id: leaver.resident_id.clone(),
+        partner_id: name.partner_id,
+        device_id: name.device_id,
+        windows: vec![WeeklyWindow {
+            weekdays,
+            from_minute: 0,
+            to_minute: 1_440,
+        }],
+        ..Grant::default()
+    };
+    let request = CreateGrantRequest { grant: Some(grant) };
+    let created = operator(&mesh).grants().create_grant(request).await;
+    created.expect("created");
+    for (zone, expected) in [
+        (EAST, granted()),
+        (WEST, refused("outside_schedule")),
+        (EAST, granted()),
+    ] {
+        put_into(&mesh, zone).await;
+        assert_eq!(told(&partner, &token, leaver).await, expected, "{zone}");
+    }
 }

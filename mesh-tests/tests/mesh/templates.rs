@@ -7,9 +7,10 @@ use propctl::dev::{self, Names, Validity};
 use propdev_proto::{
     access::EraseResidentRequest,
     biometric::{
-        FaceVector, ForgetModelRequest, GetStatusRequest, GetStatusResponse, IdentifyRequest,
-        IdentifyResponse, RenewRotationRequest, biometric_service_client::BiometricServiceClient,
-        identify_response::Outcome,
+        FaceVector, ForgetModelRequest, GetStatusRequest, GetStatusResponse, IdentifyBatchRequest,
+        IdentifyRequest, IdentifyResponse, RenewRotationRequest,
+        biometric_service_client::BiometricServiceClient, identify_response::Outcome,
+        identify_result,
     },
     mesh::{CreateBackupRequest, RestoreBackupRequest},
 };
@@ -89,16 +90,52 @@ async fn status(layout: &Layout) -> GetStatusResponse {
     status.expect("a status").into_inner()
 }
 
-async fn identify(layout: &Layout, site: &str, probe: &[f32]) -> Result<IdentifyResponse, Status> {
-    let request = IdentifyRequest {
+fn question(site: &str, probe: &[f32]) -> IdentifyRequest {
+    IdentifyRequest {
         face: Some(FaceVector {
             model: MODEL.into(),
             values: probe.iter().flat_map(|v| v.to_le_bytes()).collect(),
         }),
         gallery_ids: vec![site.into()],
-    };
-    let answer = asked(layout).identify(request).await?;
+    }
+}
+
+async fn identify(layout: &Layout, site: &str, probe: &[f32]) -> Result<IdentifyResponse, Status> {
+    let answer = asked(layout).identify(question(site, probe)).await?;
     Ok(answer.into_inner())
+}
+
+/// What waits past the bound is refused at once, and what does not is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_past_the_queue_are_refused() {
+    let mesh = Mesh::start_with(Database::Sqlite, |service, text| match service {
+        BIOMETRIC => format!("{text}[search]\nqueue = 1\n"),
+        _ => text,
+    })
+    .await;
+    let resident = &mesh.estate.resident;
+    let requests: Vec<_> = (0..64)
+        .map(|_| question(&mesh.estate.site_id, &resident.probe()))
+        .collect();
+    let request = IdentifyBatchRequest { requests };
+    let answer = asked(&mesh.layout).identify_batch(request).await;
+    let (mut answered, mut refused) = (0, 0);
+    for result in answer.expect("an answer").into_inner().results {
+        match result.result.expect("a result") {
+            identify_result::Result::Identified(found) => {
+                assert_eq!(found.outcome(), Outcome::Match);
+                answered += 1;
+            }
+            identify_result::Result::Refusal(refusal) => {
+                let told = (Code::from_i32(refusal.code), refusal.reason.as_str());
+                assert_eq!(told, (Code::ResourceExhausted, "BUSY"));
+                refused += 1;
+            }
+        }
+    }
+    assert!(answered >= 1 && refused >= 1, "{answered} and {refused}");
+    let later = identify(&mesh.layout, &mesh.estate.site_id, &resident.probe()).await;
+    assert_eq!(later.expect("room again").outcome(), Outcome::Match);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

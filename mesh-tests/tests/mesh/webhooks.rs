@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 const KEYS: &str = "/v1/webhooks/intercom/key-openings";
+const FOBS: &str = "/v1/webhooks/barrier/fob-openings";
 const COMMANDS: &str = "/v1/webhooks/commands";
 
 on_both_databases!(
     a_batch_is_stored_whole_and_once,
     a_bad_event_spoils_its_batch,
+    an_event_is_known_by_its_id_or_else_by_what_it_says,
     each_of_a_crowd_is_answered_for_itself,
     a_confirmation_moves_an_opening_once,
     only_event_writers_are_heard,
@@ -55,6 +57,64 @@ async fn a_bad_event_spoils_its_batch(mesh: Mesh) {
     assert_eq!(told.body["errors"].as_array().map(Vec::len), Some(1));
     let good = partner.post(KEYS, &token, Some(&events(3))).await;
     assert_eq!(good.body, json!({"accepted": 3, "duplicates": 0}));
+}
+
+async fn an_event_is_known_by_its_id_or_else_by_what_it_says(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    const AT: &str = "2026-11-24T06:00:00Z";
+    let told = |changes: Value| {
+        let mut event = json!({"key_id": "key-1", "device_id": DOOR, "opened_at": AT});
+        for (name, value) in changes.as_object().expect("members") {
+            event[name] = value.clone();
+        }
+        event
+    };
+    let fob = json!({"fob_id": "key-1", "device_id": DOOR, "opened_at": AT, "event_id": "e-1"});
+    let moment = "2026-11-24T09:00:00+03:00";
+    for (what, path, event, new) in [
+        ("the first", KEYS, told(json!({})), true),
+        ("it again", KEYS, told(json!({})), false),
+        (
+            "the moment in other words",
+            KEYS,
+            told(json!({"opened_at": moment})),
+            false,
+        ),
+        ("another key", KEYS, told(json!({"key_id": "key-2"})), true),
+        (
+            "another device",
+            KEYS,
+            told(json!({"device_id": "door-x"})),
+            true,
+        ),
+        (
+            "another time",
+            KEYS,
+            told(json!({"opened_at": "2026-11-24T06:00:01Z"})),
+            true,
+        ),
+        (
+            "the first with an id",
+            KEYS,
+            told(json!({"event_id": "e-1"})),
+            true,
+        ),
+        (
+            "that id of another key",
+            KEYS,
+            told(json!({"event_id": "e-1", "key_id": "key-3"})),
+            false,
+        ),
+        ("that id at another endpoint", FOBS, fob, true),
+        ("the first once more", KEYS, told(json!({})), false),
+    ] {
+        let answer = partner.post(path, &token, Some(&event)).await;
+        assert_eq!(answer.status, 202, "{what}: {answer:?}");
+        let (accepted, duplicates) = (u32::from(new), u32::from(!new));
+        let expected = json!({"accepted": accepted, "duplicates": duplicates});
+        assert_eq!(answer.body, expected, "{what}");
+    }
 }
 
 /// Calls of about the same time go inside together.
@@ -112,8 +172,14 @@ async fn a_confirmation_moves_an_opening_once(mesh: Mesh) {
     let told = partner
         .post(COMMANDS, &token, Some(&confirm("opened")))
         .await;
-    assert_eq!(told.status, 202, "{told:?}");
+    let new = json!({"accepted": 1, "duplicates": 0});
+    assert_eq!((told.status, &told.body), (202, &new));
     assert_eq!(status().await, "opened");
+    let again = partner
+        .post(COMMANDS, &token, Some(&confirm("opened")))
+        .await;
+    let repeated = json!({"accepted": 0, "duplicates": 1});
+    assert_eq!((again.status, &again.body), (202, &repeated));
     let late = partner
         .post(COMMANDS, &token, Some(&confirm("failed")))
         .await;

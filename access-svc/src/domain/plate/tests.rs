@@ -188,6 +188,19 @@ fn debug_shows_the_country_alone() {
     assert_eq!(format!("{plate:?}"), "Plate(RU, redacted)");
 }
 
+/// Does not compile once a plate can be printed, written out, or compared but by its keyed hash.
+#[test]
+fn a_plate_is_neither_shown_nor_written_out_nor_compared() {
+    trait OneAlone<Marker> {
+        fn holds() {}
+    }
+    impl<T> OneAlone<()> for T {}
+    impl<T: std::fmt::Display> OneAlone<u8> for T {}
+    impl<T: serde::Serialize> OneAlone<u16> for T {}
+    impl<T: PartialEq> OneAlone<u32> for T {}
+    <Plate as OneAlone<_>>::holds();
+}
+
 #[test]
 fn groups_are_named_once() {
     let mut names: Vec<_> = FORMS.iter().map(|form| form.group.as_str()).collect();

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use audit_log::Entry;
 use futures::future::join_all;
 
@@ -216,4 +218,33 @@ async fn the_first_of_several_outcomes_counts_and_is_told_once() {
     let stranger = opening(partner, true);
     let absent = outcome(&stranger, CommandStatus::Delivered).await;
     assert!(matches!(absent, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_command_without_an_outcome_is_given_up_once() {
+    let place = place().await;
+    let partner = place.partner().await;
+    let (lost, done) = (opening(partner, true), opening(partner, true));
+    let denied = opening(partner, false);
+    let commits = [&lost, &done, &denied].map(|one| commit(&place, one, None, None));
+    commit_all(&place, commits.into()).await;
+    let store = &place.store;
+    let pending = store.pending_commands().await.expect("ids");
+    let pending: HashSet<Uuid> = pending.into_iter().collect();
+    assert_eq!(pending, HashSet::from([lost.id, done.id]));
+
+    let delivered = CommandStatus::Delivered;
+    let telling = entry::outcome(&done, delivered, now());
+    let recorded = store.record_outcome(done.id, delivered, telling).await;
+    recorded.expect("recorded");
+    for given_up in [1, 0] {
+        let lost = store.give_up(vec![lost.id, done.id], now()).await;
+        assert_eq!(lost.expect("given up"), given_up);
+    }
+    for (of, expected) in [(lost.id, CommandStatus::Unknown), (done.id, delivered)] {
+        let stored = store.opening(of).await.expect("read").expect("an opening");
+        let status = stored.command.map(|command| command.status);
+        assert_eq!(status, Some(expected));
+    }
+    assert!(store.pending_commands().await.expect("ids").is_empty());
 }
