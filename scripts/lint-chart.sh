@@ -72,6 +72,11 @@ for line in 'folders = ["/var/lib/propdev-checkpoints"]' 'claimName: elsewhere' 
   'ca = "/etc/propdev/witnesses/0.crt"' 'path: witnesses/0.crt'; do
   grep -qF -- "$line" "$out/witnessed" || fail "checkpoints without: $line"
 done
+for line in 'operator = { name = "ООО «Застройщик»", address = "Москва, ул. Примерная, 1" }' \
+  'destroyed_by = { name = "Петрова О. И.", post = "администратор" }' 'information_system = "Система'; do
+  grep -qF -- "$line" "$out/postgres-ha.yaml" || fail "an act of destruction without: $line"
+done
+refuses "/erasure/operator" --set erasure.operator.name=somebody
 refuses "/residency/region" --set residency.region=
 refuses "minItems" --set-json 'networkPolicy.dnsPeers=[]'
 refuses "does not match pattern" --set publicUrl=http://access.propdev.example

@@ -16,6 +16,11 @@ pub const TRUST_DOMAIN: &str = "propdev.example";
 /// What stores, backups and erasure ledgers are labelled with.
 pub const REGION: &str = "ru-msk";
 pub const DEPLOYMENT: &str = "devmesh";
+/// Name and address, or post, as receipts and acts of destruction say them.
+pub const OPERATOR: [&str; 2] = ["Propdev Residential", "1 Example Street, Moscow"];
+pub const PROCESSOR: [&str; 2] = ["Propdev Hosting", "2 Example Street, Moscow"];
+pub const DESTROYED_BY: [&str; 2] = ["Nina Sokolova", "data protection officer"];
+pub const INFORMATION_SYSTEM: &str = "access system of the residential complex";
 pub const STORING: [&str; 3] = ["auth-svc", "access-svc", "biometric-svc"];
 /// Those that know people, and erase them.
 pub const ERASING: [&str; 2] = ["access-svc", "biometric-svc"];
@@ -287,6 +292,16 @@ impl Layout {
                 "[erasure]\nledger = {:?}\ncopies = [{:?}]\n",
                 self.ledger_file(service),
                 self.root.join("ledgers").join("copies"),
+            ));
+            let pair = |[name, other]: [&str; 2], key: &str| {
+                format!("{{ name = {name:?}, {key} = {other:?} }}")
+            };
+            text.push_str(&format!(
+                "[erasure.act]\noperator = {}\nprocessor = {}\ndestroyed_by = {}\n\
+                 information_system = {INFORMATION_SYSTEM:?}\n",
+                pair(OPERATOR, "address"),
+                pair(PROCESSOR, "address"),
+                pair(DESTROYED_BY, "post"),
             ));
         }
         let peers: &[&str] = match service {

@@ -85,7 +85,10 @@ impl App {
             return Ok(());
         };
         let parts = &self.parts;
-        let erased = parts.biometric.erase(subject, withdrawal.pseudonym).await?;
+        let erased = parts
+            .biometric
+            .erase(subject, withdrawal.pseudonym, &withdrawal.order())
+            .await?;
         fault::point("withdrawal.after_biometrics");
         // One of an older release gives none.
         let receipts = Some(erased.receipt).filter(|jws| !jws.is_empty());

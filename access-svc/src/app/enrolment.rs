@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::App;
 use crate::{
     clients::Enrolment,
-    domain::consent,
+    domain::{consent, erasure::Order},
     error::{Error, Noun},
-    store::{NewConsent, Outrun, Resident},
+    store::{NewConsent, Outrun, Resident, Whom, Withdrawal},
 };
 
 impl App {
@@ -76,9 +76,10 @@ impl App {
         let outrun = parts.store.end_enrolment(resident.clone(), told).await?;
         if let Some(outrun) = outrun {
             // Nobody else would erase this template.
+            let order = self.order_of(outrun, &resident).await?;
             parts
                 .biometric
-                .erase(resident.subject, resident.audit_pseudonym)
+                .erase(resident.subject, resident.audit_pseudonym, &order)
                 .await?;
             return Err(match outrun {
                 Outrun::Erased => Error::NotFound(Noun::Resident),
@@ -86,6 +87,25 @@ impl App {
             });
         }
         Ok((given, templates))
+    }
+
+    /// The order of what was faster; none where that has erased already, whose receipt stays.
+    async fn order_of(&self, outrun: Outrun, enrolled: &Resident) -> Result<Order, Error> {
+        let store = &self.parts.store;
+        let order = match outrun {
+            Outrun::Erased => {
+                let erasure = store.erasure(Whom::Resident(enrolled.id)).await?;
+                erasure.map(|erasure| erasure.order)
+            }
+            Outrun::Withdrawn => {
+                let unfinished = store.unfinished_withdrawals(Some(enrolled.id)).await?;
+                let of_it = unfinished
+                    .iter()
+                    .find(|withdrawal| withdrawal.subject == Some(enrolled.subject));
+                of_it.map(Withdrawal::order)
+            }
+        };
+        Ok(order.unwrap_or_default())
     }
 
     /// Why an enrolment was refused, where something else was faster.

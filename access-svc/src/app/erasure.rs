@@ -147,7 +147,7 @@ impl App {
         let erased = self
             .parts
             .biometric
-            .erase(subject, erasure.pseudonym)
+            .erase(subject, erasure.pseudonym, &erasure.order)
             .await?;
         // One of an older release gives none.
         let receipt = Some(erased.receipt).filter(|jws| !jws.is_empty());
@@ -191,6 +191,7 @@ impl App {
             service: &identity.service,
             deployment: &identity.deployment,
             region: &identity.region,
+            particulars: parts.custody.particulars(),
         };
         let claims = Receipt::of(erasure, issuer, parts.clock.now())
             .ok_or(Error::Corrupt("erasure receipt"))?;

@@ -10,7 +10,10 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::unexpected;
-use crate::{domain::decision::Unrecognised, error::Error};
+use crate::{
+    domain::{decision::Unrecognised, erasure::Order},
+    error::Error,
+};
 
 pub(crate) const SERVICE: &str = "biometric-svc";
 
@@ -106,13 +109,20 @@ impl Biometric {
     }
 
     /// Erasing again gives the first receipt again.
-    pub(crate) async fn erase(&self, subject: Uuid, pseudonym: Uuid) -> Result<Erased, Error> {
+    pub(crate) async fn erase(
+        &self,
+        subject: Uuid,
+        pseudonym: Uuid,
+        order: &Order,
+    ) -> Result<Erased, Error> {
         let erased = self
             .client
             .clone()
             .erase_subject(EraseSubjectRequest {
                 subject_id: subject.to_string(),
                 pseudonym: pseudonym.to_string(),
+                reason: order.reason.name().unwrap_or_default().into(),
+                requested_by: order.requested_by.clone(),
             })
             .await
             .map_err(|status| unexpected(SERVICE, &status))?

@@ -135,13 +135,13 @@ impl Reason {
     }
 
     /// As a receipt names it.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
-            Self::Unspecified => "unspecified",
-            Self::Requested => "requested",
-            Self::ConsentWithdrawn => "consent_withdrawn",
-            Self::MovedOut => "moved_out",
-            Self::RetentionEnded => "retention_ended",
+            Self::Unspecified => None,
+            Self::Requested => Some("requested"),
+            Self::ConsentWithdrawn => Some("consent_withdrawn"),
+            Self::MovedOut => Some("moved_out"),
+            Self::RetentionEnded => Some("retention_ended"),
         }
     }
 }
@@ -185,7 +185,7 @@ impl Counts {
     }
 }
 
-/// Who asked for an erasure, and why.
+/// Who asked for an erasure, and why; neither is known where it is done again after a restore.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     pub(crate) reason: Reason,

@@ -6,6 +6,7 @@ mod m0005_feeds;
 mod m0007_audit_log;
 mod m0008_registry;
 mod m0009_audit_sources;
+mod m0010_withdrawals;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_audit_log::AuditLog),
             Box::new(m0008_registry::Registry),
             Box::new(m0009_audit_sources::AuditSources),
+            Box::new(m0010_withdrawals::Withdrawals),
         ]
     }
 }

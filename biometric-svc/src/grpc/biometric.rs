@@ -20,7 +20,7 @@ use crate::{
     app::{App, Enrolment},
     domain::identification::Outcome,
     error::Error,
-    store::StoredAct,
+    store::{Order, StoredAct},
 };
 
 /// More galleries than one client's sites are asked for by mistake.
@@ -144,6 +144,10 @@ impl BiometricService for BiometricApi {
             .erase(
                 id("subject_id", &request.subject_id)?,
                 id("pseudonym", &request.pseudonym)?,
+                Order {
+                    reason: told("reason", request.reason, 100)?,
+                    requested_by: told("requested_by", request.requested_by, 300)?,
+                },
             )
             .await?;
         Ok(Response::new(EraseSubjectResponse {
@@ -269,6 +273,14 @@ fn required(face: Option<FaceVector>) -> Result<FaceVector, Error> {
 
 fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
     Uuid::try_parse(text).map_err(|_| invalid(field, "is not a UUID"))
+}
+
+/// None where nothing is said.
+fn told(field: &'static str, text: String, most: usize) -> Result<Option<String>, Error> {
+    if text.chars().count() > most {
+        return Err(invalid(field, "is too long"));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 fn galleries(ids: &[String], least: usize) -> Result<Vec<Uuid>, Error> {

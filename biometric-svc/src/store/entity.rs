@@ -139,6 +139,10 @@ pub(crate) mod erasure {
         pub receipt: Option<String>,
         #[sea_orm(column_type = "Text", nullable)]
         pub final_receipt: Option<String>,
+        #[sea_orm(column_type = "Text", nullable)]
+        pub reason: Option<String>,
+        #[sea_orm(column_type = "Text", nullable)]
+        pub requested_by: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,11 +15,20 @@ use super::{
 };
 use crate::error::Error;
 
+/// Why somebody is erased and who asked for it, as the first receipt and the
+/// last say it. The ledger, which a restore reads, knows neither.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    pub(crate) reason: Option<String>,
+    pub(crate) requested_by: Option<String>,
+}
+
 /// An erasure as far as it has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Erasure {
     pub(crate) subject: Uuid,
     pub(crate) pseudonym: Uuid,
+    pub(crate) order: Order,
     pub(crate) templates: u64,
     /// Whose end makes it final.
     pub(crate) epoch: i64,
@@ -36,6 +45,10 @@ impl From<erasure::Model> for Erasure {
         Self {
             subject: row.subject_id,
             pseudonym: row.pseudonym,
+            order: Order {
+                reason: row.reason,
+                requested_by: row.requested_by,
+            },
             templates: u64::try_from(row.templates).unwrap_or(0),
             epoch: row.epoch,
             erased_at: row.erased_at,
@@ -81,6 +94,7 @@ impl Store {
         &self,
         subject: Uuid,
         pseudonym: Uuid,
+        order: Order,
         at: i64,
     ) -> Result<(), Error> {
         let epoch = self.keyring.current().id;
@@ -104,6 +118,8 @@ impl Store {
                         final_at: Set(None),
                         receipt: Set(None),
                         final_receipt: Set(None),
+                        reason: Set(order.reason),
+                        requested_by: Set(order.requested_by),
                     };
                     erasure::Entity::insert(begun)
                         .on_conflict(
@@ -306,6 +322,8 @@ mod tests {
             final_at: Set(None),
             receipt: Set(None),
             final_receipt: Set(None),
+            reason: Set(None),
+            requested_by: Set(None),
         };
         let erased = erasure::Entity::insert(erased).exec_without_returning(&elsewhere);
         erased.await.expect("written");

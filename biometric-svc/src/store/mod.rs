@@ -13,7 +13,7 @@ mod template;
 
 pub(crate) use act::StoredAct;
 pub(crate) use change::Replica;
-pub(crate) use erasure::Erasure;
+pub(crate) use erasure::{Erasure, Order};
 use mesh::{
     crypto::Key,
     db::Db,

@@ -60,6 +60,22 @@ ledger = "/var/lib/propdev-ledger/{{ $member.name }}.jsonl"
 {{- if $member.ledger.copyClaim }}
 copies = ["/var/lib/propdev-ledger-copy"]
 {{- end }}
+
+[erasure.act]
+{{- with $values.erasure }}
+{{- if .operator.name }}
+operator = { name = {{ toJson .operator.name }}, address = {{ toJson .operator.address }} }
+{{- end }}
+{{- if .processor.name }}
+processor = { name = {{ toJson .processor.name }}, address = {{ toJson .processor.address }} }
+{{- end }}
+{{- if .destroyedBy.name }}
+destroyed_by = { name = {{ toJson .destroyedBy.name }}, post = {{ toJson .destroyedBy.post }} }
+{{- end }}
+{{- with .informationSystem }}
+information_system = {{ toJson . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- with $member.audit }}
 

@@ -12,6 +12,7 @@ use propdev_proto::access::{
 use tonic::{Code, Status};
 
 use crate::{
+    erasure::claims,
     eventually,
     households::{enrol, moment, operator, reason},
 };
@@ -44,6 +45,13 @@ fn is_erased(consents: &[Consent]) -> bool {
     !consents.is_empty() && consents.iter().all(erased)
 }
 
+/// By who withdrew, whoever asked the biometric store in the end.
+async fn is_told_as_withdrawn(operator: &Operator, consents: &[Consent]) {
+    let receipt = claims(operator, "biometric-svc", &consents[0].receipts[0]).await;
+    assert_eq!(receipt["reason"], "consent_withdrawn", "{receipt}");
+    assert_eq!(receipt["requested_by"], "operator/privacy/dev", "{receipt}");
+}
+
 async fn a_withdrawal_erases_the_face_and_keeps_the_person(mesh: Mesh) {
     let (privacy, viewer) = (operator(&mesh, "privacy"), operator(&mesh, "viewer"));
     let person = mesh.estate.resident.clone();
@@ -66,6 +74,7 @@ async fn a_withdrawal_erases_the_face_and_keeps_the_person(mesh: Mesh) {
 
     let withdrawn = withdraw(&privacy, id).await.expect("withdrawn");
     assert!(is_erased(&withdrawn), "{}", withdrawn.len());
+    is_told_as_withdrawn(&privacy, &withdrawn).await;
     assert_eq!(by_face().await, 403);
     assert!(!partner.is_active(&issued).await && partner.is_active(&by_car).await);
     let refused = partner.open_door(DOOR, &issued).await;
@@ -117,6 +126,7 @@ async fn a_withdrawal_waits_for_the_biometric_store_and_is_finished(mut mesh: Me
         is_erased(&consents_of(&privacy, id).await)
     })
     .await;
+    is_told_as_withdrawn(&privacy, &consents_of(&privacy, id).await).await;
     let token = mesh.partner().ask_face_token(&person.probe()).await;
     assert_eq!(token.status, 400);
 }

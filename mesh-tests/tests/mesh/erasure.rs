@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use devmesh::{
     estate::{self, BARRIER, DOOR, Person},
+    layout::{DESTROYED_BY, INFORMATION_SYSTEM, OPERATOR, PROCESSOR},
     operator::Operator,
 };
 use futures::future::join_all;
@@ -124,7 +125,7 @@ async fn back_up(operator: &Operator, service: &str) -> String {
 
 /// What a receipt says, once its signature is verified by the key that its
 /// service publishes.
-async fn claims(operator: &Operator, service: &str, jws: &str) -> Value {
+pub(crate) async fn claims(operator: &Operator, service: &str, jws: &str) -> Value {
     let mut custody = operator.custody(service);
     let keys = custody.get_receipt_keys(GetReceiptKeysRequest {}).await;
     let keys: JwkSet =
@@ -153,6 +154,22 @@ pub(crate) async fn receipts_of(
         }
     }
     all
+}
+
+/// Besides what, how and when, which each service says in its own way.
+fn says_what_an_act_must(receipt: &Value) {
+    let party = |[name, address]: [&str; 2]| json!({ "name": name, "address": address });
+    assert_eq!(receipt["operator"], party(OPERATOR), "{receipt}");
+    assert_eq!(receipt["processor"], party(PROCESSOR), "{receipt}");
+    let [name, post] = DESTROYED_BY;
+    let official = json!({ "name": name, "post": post });
+    assert_eq!(receipt["destroyed_by"], official, "{receipt}");
+    assert_eq!(
+        receipt["information_system"], INFORMATION_SYSTEM,
+        "{receipt}"
+    );
+    assert_eq!(receipt["requested_by"], "operator/privacy/dev", "{receipt}");
+    assert_eq!(receipt["reason"], "moved_out", "{receipt}");
 }
 
 async fn an_erasure_waits_for_the_biometric_store_and_is_finished(mut mesh: Mesh) {
@@ -223,6 +240,7 @@ async fn an_erasure_waits_for_the_biometric_store_and_is_finished(mut mesh: Mesh
     let theirs = receipts_of(&viewer, &erasure, "biometric-svc").await;
     assert!(!theirs.is_empty());
     for receipt in own.iter().chain(&theirs) {
+        says_what_an_act_must(receipt);
         let text = receipt.to_string();
         assert!(text.contains(&pseudonym), "{text}");
         for secret in [leaver.resident_id.as_str(), "Vera", PLATE, KEY] {
@@ -307,8 +325,13 @@ async fn a_restore_erases_again_before_it_serves(mut mesh: Mesh) {
     let receipts = receipts_of(&privacy, &again, "access-svc").await;
     assert_eq!(receipts[0]["ledger_number"], 1);
     assert_eq!(receipts[0]["replayed"], true);
+    // Who ordered it, and why, went with the store.
+    assert_eq!(receipts[0].get("requested_by"), None);
+    assert_eq!(receipts[0].get("reason"), None);
+    assert_eq!(receipts[0]["operator"]["name"], OPERATOR[0]);
     let theirs = receipts_of(&privacy, &again, "biometric-svc").await;
     assert_eq!(theirs[0]["sub"], json!(again.pseudonym));
+    says_what_an_act_must(&theirs[0]);
 
     let stranger = partner.open_by_plate(BARRIER, &token, PLATE).await;
     assert_eq!(stranger.told(), (403, "subject_not_recognized"));
@@ -351,6 +374,9 @@ async fn an_erasure_is_final_when_the_epochs_have_ended(mesh: Mesh) {
         let receipts = receipts_of(&privacy, &erasure, service).await;
         assert_eq!(receipts.len(), 2, "{service}");
         assert!(!receipts[1]["final_at"].is_null(), "{service}");
+        for receipt in &receipts {
+            says_what_an_act_must(receipt);
+        }
     }
     let unfinished = ListErasuresRequest {
         only_unfinished: true,
@@ -368,6 +394,7 @@ async fn what_is_asked_for_several_times_at_once_is_erased_once(mesh: Mesh) {
     let request = EraseSubjectRequest {
         subject_id: Uuid::new_v4().to_string(),
         pseudonym: Uuid::new_v4().to_string(),
+        ..EraseSubjectRequest::default()
     };
     let erasures = (0..16).map(|_| {
         let mut client = BiometricServiceClient::new(channel.clone());

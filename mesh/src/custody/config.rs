@@ -1,9 +1,9 @@
 //! What an operator says of backups, of the erasure ledger and of where a
 //! store may live.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[backup]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +23,62 @@ pub struct ErasureConfig {
     /// Folders that hold a copy each, written before an erasure is confirmed.
     #[serde(default)]
     pub copies: Vec<PathBuf>,
+    #[serde(default)]
+    pub act: Particulars,
+}
+
+/// `[erasure.act]`: what an act of destruction names and no store knows.
+/// Receipts say it as it stands here, and leave out what does not.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Particulars {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Party>,
+    /// Who processes on the operator's behalf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor: Option<Party>,
+    /// Who answers for what the services destroy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destroyed_by: Option<Official>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub information_system: Option<Text>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    pub name: Text,
+    pub address: Text,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Official {
+    pub name: Text,
+    pub post: Text,
+}
+
+/// Not empty: what is signed once cannot be filled in later.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct Text(String);
+
+impl TryFrom<String> for Text {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        if text.trim().is_empty() {
+            return Err("must not be empty");
+        }
+        Ok(Self(text))
+    }
+}
+
+/// An official's name is not for logs.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text(..)")
+    }
 }
 
 /// `[residency]`: whose store this is and where it must lie.
@@ -45,6 +101,7 @@ mod tests {
         Figment,
         providers::{Format, Toml},
     };
+    use serde_json::json;
 
     use super::*;
 
@@ -72,6 +129,45 @@ mod tests {
         assert!(sample.backup.folder.is_none());
         assert!(sample.erasure.copies.is_empty());
         assert!(!sample.residency.adopt_store_without_identity);
+        let told = serde_json::to_value(&sample.erasure.act).expect("claims");
+        assert_eq!(told, json!({}));
+    }
+
+    #[test]
+    fn what_an_act_names_is_told_as_it_stands() {
+        let text = format!(
+            "{GOOD}[erasure.act]\ninformation_system = \"access\"\n\
+             operator = {{ name = \"o\", address = \"a\" }}\n\
+             destroyed_by = {{ name = \"n\", post = \"p\" }}\n"
+        );
+        let sample = read(&text).expect("a configuration");
+        assert_eq!(
+            serde_json::to_value(&sample.erasure.act).expect("claims"),
+            json!({
+                "operator": { "name": "o", "address": "a" },
+                "destroyed_by": { "name": "n", "post": "p" },
+                "information_system": "access",
+            })
+        );
+        assert!(!format!("{:?}", sample.erasure.act).contains("\"n\""));
+    }
+
+    #[test]
+    fn who_an_act_names_has_a_name_and_an_address() {
+        for (line, named) in [
+            ("operator = { name = \"o\" }", "address"),
+            ("processor = { address = \"a\" }", "name"),
+            (
+                "operator = { name = \" \", address = \"a\" }",
+                "must not be empty",
+            ),
+            ("information_system = \"\"", "must not be empty"),
+            ("signature = \"s\"", "signature"),
+        ] {
+            let text = format!("{GOOD}[erasure.act]\n{line}\n");
+            let error = read(&text).err().expect("refused");
+            assert!(error.contains(named), "{line}: {error}");
+        }
     }
 
     #[test]

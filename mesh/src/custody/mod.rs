@@ -50,7 +50,7 @@ pub use wrapped::Wrapped;
 
 use self::{
     backup::{MAC_KEY, NAMED_KEYS, SEALED_SECRETS},
-    config::{BackupConfig, ErasureConfig, ResidencyConfig},
+    config::{BackupConfig, ErasureConfig, Particulars, ResidencyConfig},
 };
 use crate::{
     Clock,
@@ -88,6 +88,7 @@ pub struct Custody {
 
 struct Inner {
     identity: Identity,
+    particulars: Particulars,
     db: Db,
     keyring: Keyring,
     custodian: Arc<dyn Custodian>,
@@ -130,9 +131,11 @@ impl Custody {
             Some(config) => Some(Ledger::open(config, &identity, &signer).await?),
             None => None,
         };
+        let particulars = parts.erasure.map(|config| config.act).unwrap_or_default();
         let custody = Self {
             inner: Arc::new(Inner {
                 identity,
+                particulars,
                 db: parts.db,
                 keyring: parts.keyring,
                 custodian: parts.custodian,
@@ -155,6 +158,11 @@ impl Custody {
 
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// What receipts name beside what was destroyed.
+    pub fn particulars(&self) -> &Particulars {
+        &self.inner.particulars
     }
 
     /// The epoch under which everything new is wrapped.

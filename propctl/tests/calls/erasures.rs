@@ -51,6 +51,7 @@ impl Registry {
             begun_at: at(1_795_500_000),
             erased_at: at(1_795_500_060),
             final_at: None,
+            requested_by: "operator/privacy/pavel".into(),
             receipts,
             counts: Some(ErasureCounts {
                 templates: 2,
@@ -369,6 +370,7 @@ async fn the_act_names_the_person_before_the_name_is_gone() {
     assert_eq!(told["person"], "Ivan Ivanov");
     assert_eq!(told["date"], "2026-11-24");
     assert_eq!(told["pseudonym"], PERSON);
+    assert_eq!(told["ordered_by"], "operator/privacy/pavel");
     let written = told["text"].as_str().expect("the act");
     assert!(written.contains("Data subject: Ivan Ivanov"), "{written}");
     assert!(!written.contains("number plates"), "{written}");

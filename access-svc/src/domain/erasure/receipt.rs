@@ -1,6 +1,7 @@
 //! What a receipt says of an erasure. It names the person by the audit pseudonym alone.
 
 use jiff::Timestamp;
+use mesh::custody::config::Particulars;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ pub(crate) struct Issuer<'a> {
     pub(crate) service: &'a str,
     pub(crate) deployment: &'a str,
     pub(crate) region: &'a str,
+    pub(crate) particulars: &'a Particulars,
 }
 
 /// What a receipt of this service says: all that an act of destruction names,
@@ -31,11 +33,15 @@ pub(crate) struct Receipt<'a> {
     iat: i64,
     deployment: &'a str,
     region: &'a str,
+    #[serde(flatten)]
+    particulars: &'a Particulars,
     erased_at: Timestamp,
     categories: Categories,
     method: &'static str,
-    reason: &'static str,
-    requested_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<&'a str>,
     epoch: i64,
     ledger_number: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -69,6 +75,7 @@ impl<'a> Receipt<'a> {
             iat: now.as_second(),
             deployment: issuer.deployment,
             region: issuer.region,
+            particulars: issuer.particulars,
             erased_at: erasure.erased_at?,
             categories: Categories {
                 names: counts.names,
@@ -85,7 +92,7 @@ impl<'a> Receipt<'a> {
             },
             method: "encryption keys destroyed, rows deleted",
             reason: erasure.order.reason.name(),
-            requested_by: &erasure.order.requested_by,
+            requested_by: Some(erasure.order.requested_by.as_str()).filter(|who| !who.is_empty()),
             epoch: erasure.epoch?,
             ledger_number: erasure.ledger_number?,
             replayed: erasure.replayed,
@@ -110,14 +117,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::erasure::tests::{at, erasure};
+    use crate::domain::erasure::{
+        Order,
+        tests::{at, erasure},
+    };
 
     #[test]
     fn a_receipt_says_what_an_act_must_and_names_nobody() {
+        let particulars = json!({
+            "operator": { "name": "o", "address": "a street" },
+            "processor": { "name": "p", "address": "another street" },
+            "destroyed_by": { "name": "n", "post": "officer" },
+            "information_system": "access",
+        });
+        let configured: Particulars =
+            serde_json::from_value(particulars.clone()).expect("particulars");
         let issuer = Issuer {
             service: "access-svc",
             deployment: "d",
             region: "ru-msk",
+            particulars: &configured,
         };
         let mut erasure = erasure();
         let claims = |erasure: &Erasure| {
@@ -128,6 +147,15 @@ mod tests {
         assert_eq!(first["sub"], json!(erasure.pseudonym));
         assert_eq!(first["categories"]["vehicles"], 2);
         assert_eq!(first["reason"], "moved_out");
+        assert_eq!(first["requested_by"], "operator/privacy/x");
+        for name in [
+            "operator",
+            "processor",
+            "destroyed_by",
+            "information_system",
+        ] {
+            assert_eq!(first[name], particulars[name]);
+        }
         assert_eq!(first["final_at"], Value::Null);
         assert!(!first.to_string().contains(&erasure.resident.to_string()));
         assert_eq!(final_at(first.to_string().as_bytes()), None);
@@ -135,6 +163,19 @@ mod tests {
         erasure.final_at = Some(at(99));
         let second = claims(&erasure);
         assert_eq!(final_at(second.to_string().as_bytes()), Some(at(99)));
+
+        // What is not known is left out.
+        erasure.order = Order::default();
+        let nothing = Particulars::default();
+        let issuer = Issuer {
+            particulars: &nothing,
+            ..issuer
+        };
+        let receipt = Receipt::of(&erasure, issuer, at(12)).expect("a receipt");
+        let third = serde_json::to_value(receipt).expect("claims");
+        for name in ["reason", "requested_by", "operator", "processor"] {
+            assert!(third.get(name).is_none(), "{third}");
+        }
 
         erasure.ledger_number = None;
         assert!(Receipt::of(&erasure, issuer, at(12)).is_none());

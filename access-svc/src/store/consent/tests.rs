@@ -1,7 +1,10 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::store::testing::{Place, act, now, place};
+use crate::{
+    domain::erasure::Reason,
+    store::testing::{Place, act, now, place},
+};
 
 const FIRST: Page = Page {
     after: None,
@@ -75,6 +78,7 @@ async fn a_withdrawal_ends_all_consents_and_the_person_goes_on_as_another_subjec
     let withdraw = async || {
         let telling = Entry {
             code: "consent_withdrawn".into(),
+            actor: Some("operator/privacy/x".into()),
             ..act()
         };
         let withdrawn = place.store.withdraw_consents(resident.id, now(), telling);
@@ -90,6 +94,10 @@ async fn a_withdrawal_ends_all_consents_and_the_person_goes_on_as_another_subjec
     // Again it is the same, and tells nothing.
     assert_eq!(withdraw().await.id, withdrawn.id);
     assert_eq!(place.told_codes("consent_withdrawn").await, 1);
+    let unfinished = place.store.unfinished_withdrawals(Some(resident.id)).await;
+    let order = unfinished.expect("asked")[0].order();
+    assert_eq!(order.reason, Reason::ConsentWithdrawn);
+    assert_eq!(order.requested_by, "operator/privacy/x");
 
     let receipts = ["a receipt".to_owned()];
     for _ in 0..2 {

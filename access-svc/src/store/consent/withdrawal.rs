@@ -13,6 +13,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
+    domain::erasure::{Order, Reason},
     error::Error,
     store::{
         Store,
@@ -30,10 +31,22 @@ pub(crate) struct Withdrawal {
     pub(crate) pseudonym: Uuid,
     /// As the biometric store knew the person, until it has erased them.
     pub(crate) subject: Option<Uuid>,
+    /// Who asked for it, as the audit log names them; empty of an older release's.
+    pub(crate) withdrawn_by: String,
     pub(crate) withdrawn_at: Timestamp,
     pub(crate) erased_at: Option<Timestamp>,
     /// The biometric store's, compact JWS each.
     pub(crate) receipts: Vec<String>,
+}
+
+impl Withdrawal {
+    /// What the biometric store is told of it.
+    pub(crate) fn order(&self) -> Order {
+        Order {
+            reason: Reason::ConsentWithdrawn,
+            requested_by: self.withdrawn_by.clone(),
+        }
+    }
 }
 
 impl TryFrom<withdrawal::Model> for Withdrawal {
@@ -45,6 +58,7 @@ impl TryFrom<withdrawal::Model> for Withdrawal {
             resident: row.resident_id,
             pseudonym: row.audit_pseudonym,
             subject: row.subject_id,
+            withdrawn_by: row.withdrawn_by,
             withdrawn_at: from_micros(row.withdrawn_at),
             erased_at: row.erased_at.map(from_micros),
             receipts: serde_json::from_str(&row.receipts)
@@ -85,6 +99,7 @@ impl Store {
                         resident_id: id,
                         audit_pseudonym: person.audit_pseudonym,
                         subject_id: Some(person.subject_id),
+                        withdrawn_by: telling.actor.clone().unwrap_or_default(),
                         withdrawn_at: to_micros(now),
                         erased_at: None,
                         receipts: "[]".into(),

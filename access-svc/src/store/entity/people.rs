@@ -100,6 +100,7 @@ entity!(
         resident_id: Uuid,
         audit_pseudonym: Uuid,
         subject_id: Option<Uuid>,
+        withdrawn_by: String,
         withdrawn_at: i64,
         erased_at: Option<i64>,
         receipts: String,

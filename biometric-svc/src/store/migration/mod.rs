@@ -5,6 +5,7 @@ mod m0002_rotated_templates;
 mod m0003_custody;
 mod m0004_templates_by_model;
 mod m0005_acts;
+mod m0006_erasure_orders;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_custody::Custody),
             Box::new(m0004_templates_by_model::TemplatesByModel),
             Box::new(m0005_acts::NumberedActs),
+            Box::new(m0006_erasure_orders::ErasureOrders),
         ]
     }
 }

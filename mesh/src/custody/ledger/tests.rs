@@ -3,6 +3,7 @@ use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::custody::config::Particulars;
 
 struct Place {
     folder: TempDir,
@@ -19,6 +20,7 @@ impl Place {
             config: ErasureConfig {
                 ledger: folder.path().join("own/erasures.jsonl"),
                 copies: vec![folder.path().join("one"), folder.path().join("two")],
+                act: Particulars::default(),
             },
             identity: Identity {
                 service: "a-svc".into(),

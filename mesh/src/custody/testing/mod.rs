@@ -24,7 +24,7 @@ use uuid::Uuid;
 use self::{schema::Migrator, store::Store};
 use super::{
     Custody, CustodyError, Parts,
-    config::{BackupConfig, ErasureConfig, ResidencyConfig},
+    config::{BackupConfig, ErasureConfig, Particulars, ResidencyConfig},
 };
 use crate::{
     Clock, SystemClock,
@@ -84,6 +84,7 @@ impl Place {
             erasure: ErasureConfig {
                 ledger: folder.path().join("erasures.jsonl"),
                 copies: vec![folder.path().join("elsewhere")],
+                act: Particulars::default(),
             },
             store: Store::shared(&db, &keyring),
             keys,

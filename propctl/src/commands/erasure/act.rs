@@ -41,6 +41,10 @@ pub(crate) struct Print {
     /// That person's post
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     post: String,
+    /// Name and post of who orders the destruction; without it, who asked the services for it, or
+    /// a blank before that
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    ordered_by: Option<String>,
     /// Why the data are destroyed, e.g. the withdrawal of consent and its date
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
@@ -128,6 +132,8 @@ impl Print {
             time.and_then(moment::from_proto)
                 .map(|time| zone.to_datetime(time).date())
         };
+        // Empty of one that was done again after a restore.
+        let asked = Some(erasure.requested_by).filter(|who| !who.is_empty());
         let categories = if self.category.is_empty() {
             words.of_what_was_kept(erasure.counts.as_ref())
         } else {
@@ -142,6 +148,7 @@ impl Print {
             pseudonym: known.pseudonym,
             destroyer: self.destroyer,
             post: self.post,
+            ordered_by: self.ordered_by.or(asked),
             categories,
             system: self.system.unwrap_or_else(|| words.the_system.into()),
             method: self.method.unwrap_or_else(|| words.the_method.into()),
@@ -197,6 +204,7 @@ struct Act {
     pseudonym: String,
     destroyer: String,
     post: String,
+    ordered_by: Option<String>,
     categories: Vec<String>,
     system: String,
     method: String,
@@ -222,6 +230,11 @@ impl Act {
             format!(
                 "{}: {}, {}: {}",
                 words.destroyer, self.destroyer, words.post, self.post
+            ),
+            format!(
+                "{}: {}",
+                words.ordered_by,
+                self.ordered_by.as_deref().unwrap_or(words.blank)
             ),
             format!("{}:", words.categories),
         ];
@@ -267,6 +280,7 @@ impl Act {
             "person": *self.person,
             "pseudonym": self.pseudonym,
             "destroyed_by": { "name": self.destroyer, "post": self.post },
+            "ordered_by": self.ordered_by,
             "categories": self.categories,
             "system": self.system,
             "method": self.method,
@@ -324,7 +338,13 @@ mod tests {
 
     #[test]
     fn the_act_names_all_that_the_order_asks_for() {
-        let text = act(&["--date", "2026-11-24"], None).as_text();
+        let extra = [
+            "--date",
+            "2026-11-24",
+            "--ordered-by",
+            "Сидоров П. П., директор",
+        ];
+        let text = act(&extra, None).as_text();
         for wanted in [
             "АКТ",
             "№ 179",
@@ -333,6 +353,7 @@ mod tests {
             "Субъект персональных данных: Иванов\u{fffd}[2J Иван",
             "p-1",
             "Петрова О. И., должность: администратор",
+            "Распоряжение об уничтожении: Сидоров П. П., директор",
             "векторы признаков лица",
             "Информационная система персональных данных: ",
             "Способ уничтожения: ",
@@ -351,8 +372,26 @@ mod tests {
         let text = act(&[], None).as_text();
         assert!(text.contains("Дата уничтожения: «___»"), "{text}");
         assert!(text.contains("в заключительной квитанции"), "{text}");
+        assert!(text.contains("Распоряжение об уничтожении: ____"), "{text}");
         let text = act(&["--lang", "en"], None).as_text();
         assert!(text.contains("Date of destruction: ____-__-__"), "{text}");
+    }
+
+    #[test]
+    fn who_asked_for_the_erasure_is_named_unless_somebody_else_is() {
+        let erasure = || {
+            Some(Erasure {
+                requested_by: "operator/privacy/anna".into(),
+                ..Erasure::default()
+            })
+        };
+        let asked = act(&["--lang", "en"], erasure()).as_text();
+        let line = "Destruction ordered by: operator/privacy/anna";
+        assert!(asked.contains(line), "{asked}");
+        let json = act(&["--ordered-by", "the director"], erasure()).as_json();
+        assert_eq!(json["ordered_by"], "the director");
+        let replayed = act(&[], Some(Erasure::default())).as_json();
+        assert_eq!(replayed["ordered_by"], Value::Null);
     }
 
     #[test]
