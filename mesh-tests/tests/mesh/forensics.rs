@@ -1,6 +1,8 @@
 //! What is left of somebody who was erased: every byte of the data folder, and
 //! of the running services' memory, is searched.
 
+mod person;
+
 use std::{
     fs,
     io::{Read, Seek, SeekFrom},
@@ -19,6 +21,7 @@ use mesh::{
     keyring::{Keyring, WrappedKey},
 };
 use mesh_tests::{Database, ProcessMesh};
+use person::Person;
 use propdev_proto::{
     access::EraseResidentRequest,
     biometric::GetErasureReceiptsRequest,
@@ -57,6 +60,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
     let probe = leaver.probe();
     assert_eq!(partner.ask_face_token(&probe).await.status, 200);
     let stored = read_store(&mesh).await;
+    let person = Person::settle_in(&mesh, &leaver).await;
     let privacy = Operator::connect(&mesh.layout, "privacy").expect("an operator");
     let backup = privacy
         .custody(BIOMETRIC)
@@ -104,6 +108,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
     let found = search_processes(&mesh, &alive);
     assert!(!found.is_empty(), "memory is not really searched");
     nowhere_in_memory(&mesh, &marks).await;
+    person.is_in_no_memory(&mesh).await;
     assert_eq!(
         search_folder(&mesh.folder.path().join("data"), &marks),
         [""; 0]
@@ -116,6 +121,7 @@ async fn the_erased_leave_nothing_behind_in_files_or_memory() {
     let data = mesh.folder.path().join("data");
     assert_eq!(search_folder(&data, &marks), [""; 0]);
     assert_eq!(search_folder(&data, &wrapped), [""; 0]);
+    person.is_in_no_file(&data);
 }
 
 async fn read_store(mesh: &ProcessMesh) -> Vec<Stored> {
