@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use mesh::shutdown::Shutdown;
 
 use super::App;
@@ -32,17 +33,25 @@ impl App {
     }
 
     async fn tidy(&self) -> Result<(), Error> {
-        let store = &self.parts.store;
         let now = self.parts.clock.now();
         self.parts.verifier.forget_expired(now);
+        if let Err(error) = self.give_up_lost(now).await {
+            // Whoever could not store an outcome meanwhile gets the time to.
+            self.parts.pending.begin_anew();
+            return Err(error);
+        }
+        self.parts.store.forget_old(now).await
+    }
+
+    async fn give_up_lost(&self, now: Timestamp) -> Result<(), Error> {
+        let (store, pending) = (&self.parts.store, &self.parts.pending);
         let there = store.pending_commands().await?;
         let least = self.parts.command_expiry + LOST;
-        let pending = &self.parts.pending;
         let lost = pending.for_longer_than(least, there, Instant::now());
         let given_up = store.give_up(lost, now).await?;
         if given_up > 0 {
             tracing::warn!(commands = given_up, "outcomes are unknown");
         }
-        store.forget_old(now).await
+        Ok(())
     }
 }

@@ -2,43 +2,71 @@
 //! clock may step, and then one that is under way is not lost.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use uuid::Uuid;
 
+/// Outcomes that wait here for a database that does not take them.
+const MOST_KEPT: usize = 4_096;
+
 #[derive(Default)]
-pub(crate) struct Pending(Mutex<HashMap<Uuid, Instant>>);
+pub(crate) struct Pending(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    since: HashMap<Uuid, Instant>,
+    /// Those whose outcome is known here and has yet to be stored.
+    kept: HashSet<Uuid>,
+}
 
 impl Pending {
-    /// For how long this one was there by now; it is there.
-    pub(super) fn seen_for(&self, id: Uuid, now: Instant) -> Duration {
-        let since = *self.seen().entry(id).or_insert(now);
-        now.saturating_duration_since(since)
+    /// Whether this one, which is there, may have its outcome yet: it was there
+    /// for less than so long, or it is kept.
+    pub(super) fn may_end(&self, id: Uuid, most: Duration, now: Instant) -> bool {
+        let mut known = self.known();
+        let since = *known.since.entry(id).or_insert(now);
+        known.kept.contains(&id) || now.saturating_duration_since(since) < most
     }
 
-    /// Those of the commands there now that were there so long ago already.
+    /// Those of the commands there now that were there so long ago already, and
+    /// are not kept.
     pub(super) fn for_longer_than(
         &self,
         least: Duration,
         there: Vec<Uuid>,
         now: Instant,
     ) -> Vec<Uuid> {
-        let mut seen = self.seen();
-        *seen = there
+        let mut known = self.known();
+        known.since = there
             .into_iter()
-            .map(|id| (id, seen.get(&id).copied().unwrap_or(now)))
+            .map(|id| (id, known.since.get(&id).copied().unwrap_or(now)))
             .collect();
-        seen.iter()
-            .filter(|(_, since)| now.saturating_duration_since(**since) >= least)
-            .map(|(id, _)| *id)
-            .collect()
+        let lost = known.since.iter().filter(|(id, since)| {
+            now.saturating_duration_since(**since) >= least && !known.kept.contains(*id)
+        });
+        lost.map(|(id, _)| *id).collect()
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<Uuid, Instant>> {
-        // A panic elsewhere cannot leave the map half-changed.
+    /// Forgets since when each was there.
+    pub(super) fn begin_anew(&self) {
+        self.known().since.clear();
+    }
+
+    /// Its outcome is known here; false where too many are.
+    pub(super) fn keep(&self, id: Uuid) -> bool {
+        let mut known = self.known();
+        known.kept.len() < MOST_KEPT && known.kept.insert(id)
+    }
+
+    pub(super) fn let_go(&self, id: Uuid) {
+        self.known().kept.remove(&id);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic elsewhere cannot leave it half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,16 +99,47 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let ids = [1, 2].map(Uuid::from_u128);
-        assert_eq!(pending.seen_for(ids[0], start), Duration::ZERO);
-        let looked = |at, there: &[Uuid]| {
+        let may_end = |id, at| pending.may_end(id, Duration::from_secs(7), after(at));
+        let lost = |at, there: &[Uuid]| {
             pending.for_longer_than(Duration::from_secs(30), there.to_vec(), after(at))
         };
-        assert!(looked(5, &ids).is_empty());
-        assert_eq!(pending.seen_for(ids[0], after(7)), Duration::from_secs(7));
-        assert_eq!(pending.seen_for(ids[1], after(7)), Duration::from_secs(2));
-        assert_eq!(looked(30, &ids), [ids[0]]);
-        // What has its outcome is forgotten.
-        assert!(looked(35, &ids[1..]).contains(&ids[1]));
-        assert_eq!(pending.seen_for(ids[0], after(40)), Duration::ZERO);
+        assert!(may_end(ids[0], 0));
+        assert!(lost(5, &ids).is_empty());
+        assert!(may_end(ids[0], 6) && !may_end(ids[0], 7));
+        assert!(may_end(ids[1], 11) && !may_end(ids[1], 12));
+        assert_eq!(lost(30, &ids), [ids[0]]);
+        assert_eq!(lost(35, &ids[1..]), [ids[1]]);
+        // What was not among all has its outcome, and is forgotten.
+        assert!(may_end(ids[0], 40));
+        pending.begin_anew();
+        assert!(lost(41, &ids).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_not_lost() {
+        let pending = Pending::default();
+        let start = Instant::now();
+        let later = start + Duration::from_secs(60);
+        let id = Uuid::from_u128(1);
+        let least = Duration::from_secs(30);
+        assert!(pending.keep(id));
+        for now in [start, later] {
+            assert!(pending.for_longer_than(least, vec![id], now).is_empty());
+            assert!(pending.may_end(id, least, now));
+        }
+        pending.let_go(id);
+        assert!(!pending.may_end(id, least, later));
+        assert_eq!(pending.for_longer_than(least, vec![id], later), [id]);
+    }
+
+    #[test]
+    fn so_many_are_kept() {
+        let pending = Pending::default();
+        for number in 0..MOST_KEPT as u128 {
+            assert!(pending.keep(Uuid::from_u128(number)));
+        }
+        assert!(!pending.keep(Uuid::max()));
+        pending.let_go(Uuid::nil());
+        assert!(pending.keep(Uuid::max()));
     }
 }

@@ -70,7 +70,7 @@ impl App {
     fn is_under_way(&self, id: Uuid, command: &Command) -> bool {
         let most = self.parts.command_expiry + ANSWER_GRACE;
         command.status == CommandStatus::Pending
-            && self.parts.pending.seen_for(id, Instant::now()) < most
+            && self.parts.pending.may_end(id, most, Instant::now())
     }
 
     /// Scoped to client, path and, for a subject token, the token itself.
