@@ -127,6 +127,37 @@ async fn a_command_goes_out_once_wherever_the_process_dies(database: Database) {
     mesh.processes.stop().await.expect("stopped");
 }
 
+/// Of a partner's answer: well before a command's expiry, after it but before
+/// nobody waits any more, and after that.
+const DELAYS_MS: [u64; 3] = [500, 5_500, 9_000];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_is_awaited_for_a_while_and_no_command_is_late() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let mut ends = Vec::new();
+    for delay_ms in DELAYS_MS {
+        let slow = json!({"mode": "slow", "delay_ms": delay_ms});
+        mesh.sim.behave(&slow).await.expect("told");
+        let answer = press(&partner, &token, None).await;
+        let status = status_of(&partner, &token, &answer.text("opening_id")).await;
+        let told = match status.as_str() {
+            "delivered" => (200, ""),
+            "unknown" => (504, "partner_timeout"),
+            _ => panic!("after {delay_ms} ms: {status}"),
+        };
+        assert_eq!(answer.told(), told, "after {delay_ms} ms: {answer:?}");
+        ends.push(status);
+    }
+    // The second is as near to the end of the wait as the machine is quick.
+    assert_eq!([&*ends[0], &*ends[2]], ["delivered", "unknown"]);
+    let commands = mesh.commands_to(BARRIER).await;
+    assert_eq!(commands.len(), DELAYS_MS.len());
+    let good = |command: &Value| command["late"] == false && command["duplicate"] == false;
+    assert!(commands.iter().all(good), "{commands:?}");
+}
+
 /// Presses until access-svc has died at that point, and starts it again.
 async fn die_at<F: Future<Output = Answer>>(
     mesh: &mut ProcessMesh,
