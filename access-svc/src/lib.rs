@@ -140,6 +140,7 @@ pub async fn run(
         edge: clients::Edge::new(member.connect("edge-rest", &config.peers.edge_rest)?),
         clock: environment.clock.clone(),
         command_expiry: config.commands.expiry(),
+        pending: app::Pending::default(),
         requests: Limits::default(),
         misses: Faults::new(config.limits.replicas),
         limited: Tally::new(app::MOST_NAMED),

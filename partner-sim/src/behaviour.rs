@@ -12,7 +12,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(60);
 pub(crate) enum Mode {
     #[default]
     Ok,
-    /// Answers after a delay.
+    /// Takes the call at once and answers after a delay.
     Slow,
     /// 503.
     Down,

@@ -51,20 +51,13 @@ async fn open(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let delay = {
-        let state = app.shared.lock();
-        let partner = bearer(&state, &headers, kind, app.clock.now());
-        let is_slow = state.behaviour.mode_of(partner.as_deref()) == Mode::Slow;
-        is_slow.then(|| Duration::from_millis(state.behaviour.delay_ms))
-    };
-    if let Some(delay) = delay {
-        tokio::time::sleep(delay).await;
-    }
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let now = app.clock.now();
-    let status = {
+    let (status, delay) = {
         let mut state = app.shared.lock();
         let partner = bearer(&state, &headers, kind, now);
+        let mode = state.behaviour.mode_of(partner.as_deref());
+        let delay = Duration::from_millis(state.behaviour.delay_ms);
         let mut command = describe(partner.as_deref(), kind, &device, &headers, body, now);
         let id = command.command_id.as_ref();
         command.duplicate = id.is_some_and(|id| state.accepted.contains(id));
@@ -74,8 +67,12 @@ async fn open(
         }
         command.status = status.map_or(0, |status| status.as_u16());
         state.commands.push(command);
-        status
+        (status, (mode == Mode::Slow).then_some(delay))
     };
+    // The command was taken when it came: the answer alone is late.
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
     match status {
         Some(StatusCode::ACCEPTED) => {
             (StatusCode::ACCEPTED, Json(json!({"status": "accepted"}))).into_response()

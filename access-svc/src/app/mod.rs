@@ -25,6 +25,7 @@ mod opening;
 mod partner;
 mod passage;
 mod payment;
+mod pending;
 mod probes;
 mod recording;
 mod reference;
@@ -62,6 +63,7 @@ pub(crate) use named::Named;
 pub(crate) use near_miss::NearMisses;
 pub(crate) use opening::{Evidence, OpenRequest};
 pub(crate) use payment::PaymentState;
+pub(crate) use pending::Pending;
 pub(crate) use probes::{Probes, probes};
 pub(crate) use recording::{Recorder, recorder};
 pub(crate) use reference::By;
@@ -88,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long after its decision a command may still be sent.
     pub(crate) command_expiry: Duration,
+    pub(crate) pending: Pending,
     pub(crate) requests: Limits<String>,
     pub(crate) misses: Faults<Missing>,
     /// What limits refused, by client; empty for the rest.

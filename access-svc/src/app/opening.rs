@@ -2,6 +2,7 @@
 //! became of the command. The order of checks is the partners' contract.
 
 mod decide;
+mod outcome;
 mod recognise;
 mod repeat;
 mod send;

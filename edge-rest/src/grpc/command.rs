@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
+use jiff::Timestamp;
 use mesh::{Clock, context::CallContext, error, server::answer_each};
 use propdev_proto::gateway::{
     PartnerClient, ProbePartnerRequest, ProbePartnerResponse, SendCommandBatchRequest,
@@ -74,9 +75,7 @@ impl Commands {
             .and_then(from_proto)
             .ok_or_else(|| malformed("expires_at"))?;
         // The wall clock is read once; a step of it later moves nothing.
-        let left = Duration::try_from(expires_at.duration_since(self.clock.now()))
-            .unwrap_or(Duration::ZERO)
-            .min(MAX_WINDOW);
+        let left = left_to_start(issued_at, expires_at, self.clock.now());
         let answer_within = CallContext::current()
             .map_or(left + ANSWER_GRACE, |call| {
                 call.remaining().saturating_sub(MARGIN)
@@ -152,6 +151,17 @@ impl CommandService for Commands {
     }
 }
 
+/// How long the command may still be started, by the monotonic clock from now
+/// on. Where the wall clock has stepped back since the decision it is still no
+/// longer than it ever was.
+fn left_to_start(issued_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> Duration {
+    let from = |start: Timestamp| {
+        let left = expires_at.duration_since(start);
+        Duration::try_from(left).unwrap_or(Duration::ZERO)
+    };
+    from(now).min(from(issued_at)).min(MAX_WINDOW)
+}
+
 fn result_message(index: u32, result: Result<SendCommandResponse, Status>) -> SendCommandResult {
     let result = match result {
         Ok(sent) => send_command_result::Result::Sent(sent),
@@ -169,4 +179,29 @@ fn malformed(field: &str) -> Status {
         "MALFORMED_REQUEST",
         format!("{field} is missing or malformed"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_the_clock_gives_a_command_no_more_time() {
+        let time = |text: &str| -> Timestamp { text.parse().expect("a time") };
+        let issued_at = time("2026-11-24T06:00:00Z");
+        let left = |expires_at: &str, now: &str| {
+            let left = left_to_start(issued_at, time(expires_at), time(now));
+            left.as_millis()
+        };
+        let expires_at = "2026-11-24T06:00:05Z";
+        assert_eq!(left(expires_at, "2026-11-24T06:00:00.250Z"), 4_750);
+        assert_eq!(left(expires_at, "2026-11-24T06:00:05Z"), 0);
+        // Forward, and back.
+        assert_eq!(left(expires_at, "2026-11-24T07:00:00Z"), 0);
+        assert_eq!(left(expires_at, "2026-11-24T05:59:30Z"), 5_000);
+        assert_eq!(left(expires_at, "2026-11-23T06:00:00Z"), 5_000);
+        // Absurd, and impossible.
+        assert_eq!(left("2027-11-24T06:00:00Z", "2026-11-24T06:00:00Z"), 60_000);
+        assert_eq!(left("2026-11-24T05:59:00Z", "2026-11-24T05:58:00Z"), 0);
+    }
 }

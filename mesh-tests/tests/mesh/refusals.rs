@@ -25,6 +25,7 @@ on_both_databases!(
     a_captured_picture_is_of_no_use,
     an_idempotency_key_opens_once,
     a_repeat_is_told_what_the_first_was_told,
+    a_repeat_after_a_step_of_the_clock_loses_no_command,
     another_partners_devices_do_not_exist,
     a_device_bound_token_opens_that_device,
     the_erased_are_strangers,
@@ -282,6 +283,36 @@ async fn a_repeat_is_told_what_the_first_was_told(mesh: Mesh) {
     let repeat = open("hang").await;
     assert_eq!(told(&repeat), told(&first));
     assert_eq!(repeat.headers["idempotent-replayed"], "true");
+}
+
+async fn a_repeat_after_a_step_of_the_clock_loses_no_command(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let press = async || {
+        let request = partner
+            .request(Method::POST, &format!("/v1/barriers/{BARRIER}/open"))
+            .bearer_auth(&token)
+            .header("Idempotency-Key", "step")
+            .json(&json!({"plate": {"number": devmesh::estate::PLATE}}));
+        Partner::send(request).await
+    };
+    let slow = json!({"mode": "slow", "delay_ms": 2_000});
+    mesh.sim.behave(&slow).await.expect("told");
+    let (first, repeat) = tokio::join!(press(), async {
+        eventually("the command is under way", async || {
+            !mesh.commands_to(BARRIER).await.is_empty()
+        })
+        .await;
+        // Past its expiry and every grace, as the clock on the wall has it.
+        mesh.clock.advance(20);
+        press().await
+    });
+    assert_eq!(first.status, 200, "{first:?}");
+    if repeat.told() != (409, "in_progress") {
+        assert_eq!(repeat.told(), first.told(), "{repeat:?}");
+        assert_eq!(repeat.text("opening_id"), first.text("opening_id"));
+    }
+    assert_eq!(mesh.commands_to(BARRIER).await.len(), 1);
 }
 
 async fn another_partners_devices_do_not_exist(mesh: Mesh) {

@@ -18,14 +18,18 @@ use propdev_proto::access::{
     CommandStatus, CreateDeviceRequest, Device, DeviceKind, ListOpeningsRequest,
     SearchEntriesRequest,
 };
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::{Value, json};
 
-use crate::{eventually, propctl, within};
+use crate::{database, eventually, propctl, within};
 
 /// Long after a command's expiry.
 const GIVEN_UP: Duration = Duration::from_secs(120);
 
-on_both_databases!(a_partner_that_hangs_slows_no_other);
+on_both_databases!(
+    a_partner_that_hangs_slows_no_other,
+    an_outcome_that_is_not_taken_is_stored_once_it_is,
+);
 
 const ACCESS: &str = "access-svc";
 
@@ -123,6 +127,37 @@ async fn a_command_goes_out_once_wherever_the_process_dies(database: Database) {
     mesh.processes.stop().await.expect("stopped");
 }
 
+/// Of a partner's answer: well before a command's expiry, after it but before
+/// nobody waits any more, and after that.
+const DELAYS_MS: [u64; 3] = [500, 5_500, 9_000];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_is_awaited_for_a_while_and_no_command_is_late() {
+    let mesh = Mesh::start(Database::Sqlite).await;
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let mut ends = Vec::new();
+    for delay_ms in DELAYS_MS {
+        let slow = json!({"mode": "slow", "delay_ms": delay_ms});
+        mesh.sim.behave(&slow).await.expect("told");
+        let answer = press(&partner, &token, None).await;
+        let status = status_of(&partner, &token, &answer.text("opening_id")).await;
+        let told = match status.as_str() {
+            "delivered" => (200, ""),
+            "unknown" => (504, "partner_timeout"),
+            _ => panic!("after {delay_ms} ms: {status}"),
+        };
+        assert_eq!(answer.told(), told, "after {delay_ms} ms: {answer:?}");
+        ends.push(status);
+    }
+    // The second is as near to the end of the wait as the machine is quick.
+    assert_eq!([&*ends[0], &*ends[2]], ["delivered", "unknown"]);
+    let commands = mesh.commands_to(BARRIER).await;
+    assert_eq!(commands.len(), DELAYS_MS.len());
+    let good = |command: &Value| command["late"] == false && command["duplicate"] == false;
+    assert!(commands.iter().all(good), "{commands:?}");
+}
+
 /// Presses until access-svc has died at that point, and starts it again.
 async fn die_at<F: Future<Output = Answer>>(
     mesh: &mut ProcessMesh,
@@ -179,6 +214,59 @@ async fn outcomes_of(viewer: &Operator, id: &str) -> Vec<String> {
         .filter(|entry| entry["kind"] == "outcome")
         .map(|entry| entry["code"].as_str().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// That the database takes no outcome, and that it does again.
+fn refusing(backend: DbBackend) -> (&'static [&'static str], &'static str) {
+    match backend {
+        DbBackend::Sqlite => (
+            &[
+                "CREATE TRIGGER away BEFORE UPDATE OF answered_status ON openings \
+               BEGIN SELECT RAISE(ABORT, 'away'); END",
+            ],
+            "DROP TRIGGER away",
+        ),
+        _ => (
+            &[
+                "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql \
+                 AS 'BEGIN RAISE EXCEPTION ''away''; END'",
+                "CREATE TRIGGER away BEFORE UPDATE OF answered_status ON openings \
+                 FOR EACH ROW EXECUTE FUNCTION away()",
+            ],
+            "DROP TRIGGER away ON openings",
+        ),
+    }
+}
+
+async fn an_outcome_that_is_not_taken_is_stored_once_it_is(mesh: Mesh) {
+    let partner = mesh.partner();
+    let token = partner.token().await;
+    let db = database(&mesh.layout, ACCESS).await;
+    let (refuse, take) = refusing(db.get_database_backend());
+    for statement in refuse {
+        let refused = db.execute_unprepared(statement).await;
+        refused.expect("refused from now on");
+    }
+    let opened = press(&partner, &token, Some("away")).await;
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let id = opened.text("opening_id");
+    assert_eq!(status_of(&partner, &token, &id).await, "pending");
+
+    let taken = db.execute_unprepared(take).await;
+    taken.expect("taken from now on");
+    eventually("it is stored", async || {
+        status_of(&partner, &token, &id).await == "delivered"
+    })
+    .await;
+    let viewer = Operator::connect(&mesh.layout, "viewer").expect("an operator");
+    eventually("the log tells it", async || {
+        outcomes_of(&viewer, &id).await == ["delivered"]
+    })
+    .await;
+    let again = press(&partner, &token, Some("away")).await;
+    assert_eq!((again.status, again.text("opening_id")), (200, id));
+    assert_eq!(mesh.commands_to(BARRIER).await.len(), 1);
+    db.close().await.expect("closed");
 }
 
 /// More than go to one partner at once.

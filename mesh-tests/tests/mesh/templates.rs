@@ -1,5 +1,8 @@
 //! Templates: kept, followed by every replica, renewed and forgotten.
 
+mod replaced;
+mod threshold;
+
 use devmesh::{estate::MODEL, layout::Layout, operator::Operator};
 use mesh::{policy::Policy, tls::Credentials};
 use mesh_tests::{Database, Mesh, ProcessMesh, on_both_databases};
@@ -42,11 +45,15 @@ const TELL: &str = "INSERT INTO changes (subject_id, replica, at) \
 
 /// biometric-svc as auth-svc asks it, at the addresses of the layout.
 fn channel(layout: &Layout) -> mesh::client::MeshChannel {
-    let folder = layout.root.join("callers").join("auth-svc-of-the-test");
+    channel_as(layout, "auth-svc")
+}
+
+fn channel_as(layout: &Layout, service: &str) -> mesh::client::MeshChannel {
+    let folder = layout.root.join("callers");
+    let folder = folder.join(format!("{service}-of-the-test"));
+    let (identity, names) = (format!("svc/{service}"), Names::default());
     let validity = Validity::days_from_now(1);
-    let names = Names::default();
-    dev::issue_mesh(&layout.pki(), "svc/auth-svc", &names, validity, &folder)
-        .expect("a certificate");
+    dev::issue_mesh(&layout.pki(), &identity, &names, validity, &folder).expect("a certificate");
     let credentials = Credentials::load(layout.tls(&folder)).expect("credentials");
     let policy = Policy::built_in().expect("contracts");
     let endpoint = format!("https://{}", layout.addresses.grpc(BIOMETRIC));

@@ -54,7 +54,8 @@ pub(crate) struct Add {
     /// File of the secret, - for stdin
     #[arg(long, value_name = "FILE")]
     barrier_secret_file: PathBuf,
-    /// PEM of the CA of the partner's servers; without it, the system's
+    /// PEM of the CA of the partner's servers, or of their self-signed certificate; without it,
+    /// the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Send the device id alone
@@ -99,7 +100,7 @@ pub(crate) struct Update {
     /// File of the secret, - for stdin
     #[arg(long, value_name = "FILE", requires = "barrier_client_id")]
     barrier_secret_file: Option<PathBuf>,
-    /// PEM of the CA of the partner's servers
+    /// PEM of the CA of the partner's servers, or of their self-signed certificate
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Trust the system's CAs again

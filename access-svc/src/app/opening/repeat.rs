@@ -1,21 +1,25 @@
 //! A request with an idempotency key that was seen before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use mesh::context::CallContext;
+use uuid::Uuid;
 
 use super::{OpenRequest, Opened};
 use crate::{
     app::App,
-    domain::{entry, opening::CommandStatus, token::Bearer},
+    domain::{
+        entry,
+        opening::{Command, CommandStatus},
+        token::Bearer,
+    },
     error::Error,
     store::Idempotency,
 };
 
 /// How long after its expiry a command's outcome may still come: the edge waits
 /// a second for the partner's answer, which has then to be stored.
-const ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(2);
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
 /// How often a repeat looks whether the first request has ended.
 const POLL: Duration = Duration::from_millis(25);
 /// Kept back from the deadline, to answer `in_progress` in time.
@@ -36,11 +40,12 @@ impl App {
                 .opening(id)
                 .await?
                 .ok_or(Error::Corrupt("idempotency key"))?;
-            let awaited = opening.command.as_ref().filter(|c| c.answered.is_none());
-            let answer = match awaited.map(|command| command.expires_at + ANSWER_GRACE) {
+            let command = opening.command.as_ref();
+            let answer = match command.filter(|command| command.answered.is_none()) {
                 None => Some(opening),
-                Some(end) if self.parts.clock.now() < end => None,
-                // The first request is gone: this becomes the first answer.
+                Some(command) if self.is_under_way(id, command) => None,
+                // The first request is gone, or a confirmation was faster than
+                // its outcome: this becomes the first answer.
                 Some(_) => {
                     let status = CommandStatus::Unknown;
                     let telling = entry::outcome(&opening, status, self.parts.clock.now());
@@ -58,6 +63,14 @@ impl App {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// By how long this process has seen it so: its expiry is of the wall clock,
+    /// which may have stepped since.
+    fn is_under_way(&self, id: Uuid, command: &Command) -> bool {
+        let most = self.parts.command_expiry + ANSWER_GRACE;
+        command.status == CommandStatus::Pending
+            && self.parts.pending.may_end(id, most, Instant::now())
     }
 
     /// Scoped to client, path and, for a subject token, the token itself.

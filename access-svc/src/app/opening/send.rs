@@ -7,10 +7,7 @@ use uuid::Uuid;
 use super::Opened;
 use crate::{
     app::App,
-    domain::{
-        entry,
-        opening::{Command, Opening},
-    },
+    domain::opening::{Command, Opening},
     error::Error,
     store::{Commit, Committed},
 };
@@ -58,29 +55,22 @@ impl App {
     }
 
     async fn send(&self, opening: Opening, command: Command, settings_version: i64) -> Opening {
-        let store = &self.parts.store;
         fault::point("opening.before_call");
         let sent = self.parts.edge.send(&opening, &command, settings_version);
         let status = sent.await;
         fault::point("opening.after_call");
-        let telling = entry::outcome(&opening, status, self.parts.clock.now());
-        match store.record_outcome(opening.id, status, telling).await {
-            Ok(recorded) => {
-                fault::point("opening.after_outcome");
-                recorded.into_answered()
-            }
-            Err(error) => {
-                // The command has left: its outcome is the answer, stored or not.
-                tracing::error!(%error, opening_id = %opening.id, "an outcome was not stored");
-                Opening {
-                    command: Some(Command {
-                        status,
-                        answered: Some(status),
-                        ..command
-                    }),
-                    ..opening
-                }
-            }
+        if let Some(recorded) = self.record(&opening, status).await {
+            fault::point("opening.after_outcome");
+            return recorded.into_answered();
+        }
+        // The command has left: its outcome is the answer, stored or not.
+        Opening {
+            command: Some(Command {
+                status,
+                answered: Some(status),
+                ..command
+            }),
+            ..opening
         }
     }
 }
