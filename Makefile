@@ -44,6 +44,11 @@ test-tls: build ## What the listeners agree to, as openssl and testssl.sh see it
 	scripts/tools.sh testssl
 	tests/tls.sh
 
+.PHONY: test-fuzz
+test-fuzz: build ## Requests made up from the OpenAPI document; SEED=... runs one again
+	scripts/tools.sh schemathesis
+	tests/fuzz.sh
+
 .PHONY: test-flood
 test-flood: build ## Strangers who hold on and hammer, by the thousand
 	FLOOD_CONNECTIONS=10000 $(CARGO) test --locked -p mesh-tests --test mesh flood::

@@ -6,7 +6,8 @@
 #   scripts/tools.sh <tool>...       some of: buf helm python-tools cargo-deny postgres
 #                                    oauth-python oauth-node oauth-go
 #                                  and, only by name, testssl for make test-tls,
-#                                    and for benchmarks:
+#                                    schemathesis for make test-fuzz, and for
+#                                    benchmarks:
 #                                    bench-oidc-provider bench-keycloak
 #                                    bench-identify bench-pgvector
 set -euo pipefail
@@ -17,7 +18,7 @@ pins=$root/scripts/tools
 ecosystems=$root/mesh-tests/ecosystems
 peers=$root/bench/peers
 all=(buf helm python-tools cargo-deny postgres oauth-python oauth-node oauth-go)
-by_name=(testssl bench-oidc-provider bench-keycloak bench-identify bench-pgvector)
+by_name=(testssl schemathesis bench-oidc-provider bench-keycloak bench-identify bench-pgvector)
 cargo_deny=0.20.2
 keycloak=26.7.3
 keycloak_sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
@@ -217,6 +218,18 @@ install_testssl() {
   command -v testssl >/dev/null && return
   debian testssl.sh
   say "testssl.sh"
+}
+
+# What tests/fuzz.sh runs.
+install_schemathesis() {
+  local key
+  need_python
+  key=$(digest "$root/tests/fuzz/requirements.txt")-$(python3 -c 'import platform; print(platform.python_version())')
+  # A console script alone does not show that its interpreter is there.
+  fresh schemathesis "$key" "$tools/schemathesis/bin/python3" && return
+  python_packages "$root/tests/fuzz/requirements.txt" "$tools/schemathesis"
+  stamp schemathesis "$key"
+  say "Schemathesis"
 }
 
 # The program is copied, as for oauth-node. It supports Node.js from 22 on, and

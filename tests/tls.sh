@@ -7,37 +7,15 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-scratch=$(mktemp -d)
-mesh=
+name=tls
 failed=0
+. "$root/tests/mesh.sh"
 
-end() {
-  # By its id alone: it ends what it started.
-  [[ -z $mesh ]] || { kill "$mesh" 2>/dev/null && wait "$mesh" || true; }
-  rm -rf "$scratch"
-}
-trap end EXIT
-
-die() { printf 'tls: %s\n' "$*" >&2; exit 1; }
 good() { printf '  ok    %s\n' "$*"; }
 bad() { printf '  FAIL  %s\n' "$*"; failed=1; }
 
 # is <what> <wanted> <found>
 is() { if [[ $2 == "$3" ]]; then good "$1"; else bad "$1: ${3:-nothing} in place of ${2:-nothing}"; fi; }
-
-start() {
-  folder=$scratch/mesh
-  "$root/target/debug/devmesh" --folder "$folder" run --port 0 >"$scratch/log" 2>&1 &
-  mesh=$!
-  local tries
-  for tries in {1..600}; do
-    [[ -f $folder/mesh.env ]] && return
-    kill -0 "$mesh" 2>/dev/null || break
-    sleep 0.2
-  done
-  tail -n 5 "$scratch/log" >&2
-  die "no mesh started (make build first)"
-}
 
 # Where a service's own listener is.
 listens() { sed -n '/^\[server\]/,/^\[/s/^listen = "\(.*\)"/\1/p' "$folder/run/config/$1.toml"; }
@@ -137,13 +115,7 @@ PYTHON
   good "testssl.sh finds nothing above LOW"
 }
 
-if [[ $# -gt 0 ]]; then
-  folder=$1
-  [[ -f $folder/mesh.env ]] || die "$folder holds no running mesh (make run)"
-else
-  start
-fi
-value() { sed -n "s/^$1=//p" "$folder/mesh.env"; }
+start_or_take "$@"
 ca=$(value EDGE_CA)
 public=$(value EDGE_URL)
 public=${public#https://}

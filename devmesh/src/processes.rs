@@ -42,14 +42,24 @@ impl Processes {
 
     /// Starts them without waiting.
     pub fn spawn_all(layout: &Layout, binaries: &Path) -> Result<Self, Error> {
+        let mut names = vec!["partner-sim"];
+        names.extend(SERVICES);
+        Self::spawn_only(layout, binaries, &names)
+    }
+
+    /// Starts some of them without waiting.
+    pub fn spawn_only(
+        layout: &Layout,
+        binaries: &Path,
+        names: &[&'static str],
+    ) -> Result<Self, Error> {
         let mut processes = Self {
             children: Vec::new(),
             layout: layout.clone(),
             binaries: binaries.to_owned(),
         };
-        processes.spawn("partner-sim")?;
-        for service in SERVICES {
-            processes.spawn(service)?;
+        for &name in names {
+            processes.spawn(name)?;
         }
         Ok(processes)
     }
@@ -93,9 +103,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Until each answers that it is ready.
+    /// Until each service answers that it is ready.
     pub async fn wait_until_ready(&mut self) -> Result<(), Error> {
-        self.wait_for(&SERVICES).await
+        let names = self.children.iter().map(|(name, _)| *name);
+        let services: Vec<&'static str> = names.filter(|name| SERVICES.contains(name)).collect();
+        self.wait_for(&services).await
     }
 
     async fn wait_for(&mut self, services: &[&'static str]) -> Result<(), Error> {

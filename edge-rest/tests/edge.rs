@@ -179,6 +179,20 @@ async fn it_serves_alone_and_drains() {
         .expect("an answer");
     assert_eq!(answer.status().as_u16(), 503);
 
+    // Who is refused before the end of the body is told so, on a connection that
+    // serves on.
+    let old = reqwest::Client::builder()
+        .no_proxy()
+        .http1_only()
+        .tls_certs_only([reqwest::Certificate::from_pem(&root).expect("a root")])
+        .build()
+        .expect("a client");
+    for _ in 0..16 {
+        let request = old.post(format!("{url}/v1/webhooks/commands"));
+        let answer = request.body(vec![b' '; 1024 * 1024]).send().await;
+        assert_eq!(answer.expect("an answer").status().as_u16(), 401);
+    }
+
     let mut commands = CommandServiceClient::new(world.channel("access-svc", server));
     let answer = commands
         .send_command(command())

@@ -3,8 +3,10 @@
 //! no call is short-cut.
 
 mod assertion;
+mod balancer;
 mod clock;
 mod collector;
+mod fleet;
 mod outsider;
 mod partner;
 mod processes;
@@ -24,6 +26,7 @@ use devmesh::{
     layout::{Addresses, Layout, Sockets},
     sim::Sim,
 };
+pub use fleet::{Fleet, REPLICATED};
 use mesh::{service::Environment, shutdown::Shutdown};
 pub use outsider::{NO_MESSAGE, Outsider, issue_as};
 pub use partner::{Answer, Partner};

@@ -1,6 +1,6 @@
 //! What every request passes, in this order: a request id and a span, the
 //! deadline that calls inside inherit, a net under a panicking handler, the
-//! problem's body, the headers of every answer.
+//! problem's body, the headers of every answer, the rest of the request's body.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -22,7 +22,7 @@ use opentelemetry::{KeyValue, global, metrics::Histogram, propagation::Extractor
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{Shared, problem, problem::Problem, token};
+use super::{Shared, problem, problem::Problem, token, unread::Unread};
 use crate::caller::Connection;
 
 const MAX_HEAD: usize = 32 * 1024;
@@ -65,6 +65,7 @@ pub(crate) async fn around(
             request_id.clone(),
         );
         let limited = edge.admit(&mut request);
+        let unread = Unread::of(&mut request);
         let answer = async {
             if let Err(limited) = limited {
                 return failure(&route, Problem::limited(&limited));
@@ -86,6 +87,13 @@ pub(crate) async fn around(
         Problem::render(&mut response, &edge.base_url, &request_id);
         dress(&mut response, &route, &request_id);
         record(&route, method, &response, started);
+        if let Some(unread) = unread {
+            let left = edge.request_timeout.saturating_sub(started.elapsed());
+            if !unread.discard(left).await {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+        }
         response
     }
     .instrument(span)

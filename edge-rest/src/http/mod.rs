@@ -9,6 +9,7 @@ mod openapi;
 mod opening;
 mod problem;
 mod token;
+mod unread;
 mod vector;
 mod webhook;
 

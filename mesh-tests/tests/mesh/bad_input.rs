@@ -244,7 +244,8 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
     let ca = std::fs::read(mesh.layout.ca()).expect("the CA");
     let ca = Certificate::from_pem(&ca).expect("a CA");
     let builder = || Client::builder().no_proxy().tls_certs_only([ca.clone()]);
-    for http in [builder().http1_only(), builder()] {
+    // HTTP/2 may end the stream over a body; over HTTP/1.1 the answer comes.
+    for (http, over_body) in [(builder().http1_only(), 413), (builder(), 0)] {
         let partner = mesh.partner().over(http.build().expect("a client"));
         let token = partner.token().await;
         let ask = || {
@@ -271,13 +272,16 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
             let large = "x".repeat(size);
             let form = [grant[0], ("face_vector", large.as_str())];
             let asked = ask().form(&form[..]);
-            assert!([0, 413].contains(&status(asked).await), "{size}");
+            assert!([over_body, 413].contains(&status(asked).await), "{size}");
             for path in ["/oauth2/introspect", "/oauth2/revoke"] {
                 let told = partner
                     .request(Method::POST, path)
                     .basic_auth(&partner.client_id, Some(&partner.client_secret))
                     .form(&[("token", large.as_str())][..]);
-                assert!([0, 413].contains(&status(told).await), "{path} {size}");
+                assert!(
+                    [over_body, 413].contains(&status(told).await),
+                    "{path} {size}"
+                );
             }
         }
         eventually("the next request is served", async || {

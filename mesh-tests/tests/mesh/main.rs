@@ -41,6 +41,7 @@ mod refusals;
 mod replicas;
 mod revocation;
 mod rights;
+mod rolling;
 mod rotation;
 mod sending;
 mod signatures;

@@ -1,5 +1,7 @@
 //! What bounds a request: its size, its time, and how often its address asks.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 #[tokio::test]
@@ -77,6 +79,32 @@ async fn a_request_ends_in_time_whatever_it_waits_for() {
         (answer.status(), answer.body["error"].as_str()),
         (503, Some("temporarily_unavailable"))
     );
+}
+
+/// Over HTTP/1.1 an answer in the middle of the body is lost with the connection.
+#[tokio::test]
+async fn a_body_that_nobody_wants_is_read_to_its_end_or_the_connection_ends() {
+    let config = crate::config::sample();
+    let short = Duration::from_millis(200);
+    let router = router(Edge::new(Arc::new(Stand::default()), &config, short));
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = read.clone();
+    let chunks = futures::stream::iter((0..100).map(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(vec![b' '; 1024])
+    }));
+    let endless = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    for (body, connection) in [
+        (Body::from_stream(chunks), ""),
+        (Body::from_stream(endless), "close"),
+    ] {
+        let request = post("/nowhere", "application/json", body);
+        let answer = tokio::time::timeout(LONG, ask(&router, request));
+        let answer = answer.await.expect("in time");
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.header("connection"), connection);
+    }
+    assert_eq!(read.load(Ordering::Relaxed), 100);
 }
 
 #[tokio::test]
