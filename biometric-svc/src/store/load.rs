@@ -243,18 +243,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use futures::future::join_all;
-    use mesh::{
-        SystemClock,
-        config::{DatabaseConfig, KeyringConfig},
-        db,
-        keyring::Keyring,
-        shutdown::Shutdown,
-    };
     use sea_orm::sea_query::Expr;
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::store::{NewTemplate, migration::Migrator};
+    use crate::store::{NewTemplate, testing::store};
 
     fn id(number: usize) -> Uuid {
         Uuid::from_u128(number as u128 + 1)
@@ -278,20 +271,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn each_row_is_handed_on_once_and_those_that_do_not_open_are_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let keys = KeyringConfig::at(folder.path().join("keyring.json"));
-        let keyring = Keyring::open_or_create("biometric-svc", &keys, &SystemClock)
-            .await
-            .expect("a keyring");
-        let config = DatabaseConfig {
-            url: format!("sqlite://{}", folder.path().join("x.db").display()),
-            max_connections: 2,
-            allow_plaintext_for_development: false,
-        };
-        let db = db::open::<Migrator>(&config, Shutdown::new())
-            .await
-            .expect("a store");
-        let store = Store::new(db.clone(), keyring);
+        let (store, _folder) = store().await;
         assert!(store.load(|_, _, _| ()).await.expect("read").is_empty());
 
         // More than are opened together, and some.
@@ -304,7 +284,7 @@ mod tests {
             template::Entity::update_many()
                 .col_expr(template::Column::Sealed, Expr::value(vec![0_u8; 40]))
                 .filter(template::Column::Id.eq(id(number)))
-                .exec(&db.read)
+                .exec(&store.db.read)
                 .await
                 .expect("damaged");
         }

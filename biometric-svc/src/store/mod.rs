@@ -10,6 +10,8 @@ mod load;
 pub(crate) mod migration;
 mod rotation;
 mod template;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use act::StoredAct;
 pub(crate) use change::Replica;

@@ -1,32 +1,14 @@
-use mesh::{
-    SystemClock,
-    config::{DatabaseConfig, KeyringConfig},
-    db,
-    keyring::Keyring,
-    shutdown::Shutdown,
-};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::*;
-use crate::store::migration::Migrator;
+use crate::store::testing::store;
 
 /// A table that is left out is lost by a restore.
 #[tokio::test]
 async fn every_table_goes_into_backups() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keys = KeyringConfig::at(folder.path().join("keyring.json"));
-    let keyring = Keyring::open_or_create("biometric-svc", &keys, &SystemClock)
-        .await
-        .expect("a keyring");
-    let config = DatabaseConfig {
-        url: format!("sqlite://{}", folder.path().join("x.db").display()),
-        max_connections: 2,
-        allow_plaintext_for_development: false,
-    };
-    let db = db::open::<Migrator>(&config, Shutdown::new())
-        .await
-        .expect("a store");
-    let rows = db
+    let (store, _folder) = store().await;
+    let rows = store
+        .db
         .read
         .query_all_raw(Statement::from_string(
             DbBackend::Sqlite,
@@ -51,7 +33,6 @@ async fn every_table_goes_into_backups() {
     there
         .retain(|name| !custodys.contains(&name.as_str()) && !of_replicas.contains(&name.as_str()));
     there.sort();
-    let store = Store::new(db, keyring);
     let mut told: Vec<String> = store
         .tables()
         .iter()
